@@ -1,0 +1,306 @@
+//! From all chunks to the finished file, and everything a crash on that way can leave.
+//!
+//! Under all slots. In place: cut `data` to size, rename it to `file`, mark the upload complete. Out of place: `rewrite`
+//! first. Each step leaves a state from which [`resolve`] goes on:
+//!
+//! | phase | files | what happened | what follows |
+//! |---|---|---|---|
+//! | receiving | `data` | | go on |
+//! | receiving | `file` | crash behind the rename | rename it back, complete again |
+//! | receiving | `ordered` only | power loss took the mark `ordered` | as ordered, but nothing is believed |
+//! | ordered | `ordered` or `file` | crash behind the mark | [`rewrite::finish`] |
+//! | ordered | `data` only | power loss took the copy | receiving |
+//! | complete | `file` | | done; not believed: read it first |
+//! | complete | `ordered` or `data` | power loss took the rename | as ordered, or receiving |
+//! | complete | none | the owner took it | gone, for ever |
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::crc::{Combined, Crc32c};
+use crate::directory::{DATA, FILE, ORDERED};
+use crate::error::{Error, Result};
+use crate::format::{Phase, PhaseRecord, Records, Slot};
+use crate::trust;
+use crate::upload::Upload;
+use crate::{Durability, Finished, rewrite};
+
+/// Stored bytes are read in pieces of this size.
+pub(crate) const READ_AT_ONCE: usize = 256 << 10;
+
+/// Answers with the finished file, completing the upload if need be.
+pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
+    let record = finished_before(upload).and_then(|before| match before {
+        Some(record) => Ok(record),
+        None => {
+            let _all = upload.lock_all()?;
+            complete(upload)
+        }
+    });
+    // Asking for what is still to come keeps an upload alive; asking for what was taken does not.
+    if !matches!(record, Err(Error::Gone { .. } | Error::NotFound { .. })) {
+        upload.dir.touch();
+    }
+    let crc32c = record?.crc32c;
+    let (path, file_name) = (upload.dir.path_of(FILE), upload.file_name()?);
+    Ok(Finished { uid: upload.uid, path, file_name, total_size: upload.header.shape.total_size, crc32c })
+}
+
+/// What can be told without locks: the upload is complete, or some chunk never came.
+fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
+    match upload.opened.phase() {
+        Some(record) if record.phase == Phase::Complete => {
+            let size = upload.dir.file_size(FILE)?;
+            let whole = size == Some(upload.header.shape.total_size) && upload.trust.believes(record.tag);
+            Ok((whole && secured(upload, &upload.opened, record.tag)).then_some(record))
+        }
+        Some(record) if record.phase == Phase::Receiving => {
+            // A chunk that is just being replaced keeps its place on record; whether it is there, the locks tell.
+            let mut never_came = false;
+            upload.for_each_slot(0, |_, slot| {
+                never_came = slot == Slot::default();
+                Ok(!never_came)
+            })?;
+            if never_came { Err(Table::read(upload)?.incomplete(upload)) } else { Ok(None) }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Brings an upload that a crash left between two phases into one of them.
+pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
+    let _all = upload.lock_all()?;
+    resolve(upload).map(|_| ())
+}
+
+/// Under all slots.
+fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
+    loop {
+        match resolve(upload)? {
+            Resolved::Complete(record) => return secure(upload, record),
+            Resolved::Receiving(data) => {
+                let table = Table::read(upload)?;
+                if table.missing_count > 0 {
+                    return Err(table.incomplete(upload));
+                }
+                let declared_size = upload.header.shape.total_size;
+                if table.received_size != declared_size {
+                    let (uid, received_size) = (upload.uid.shown(), table.received_size);
+                    return Err(Error::SizeMismatch { uid, received_size, declared_size });
+                }
+                // Whatever turns out to be damaged is missing when the table is read again.
+                let whole = check(upload, DATA, &data, !table.in_place || is_long_enough(upload, &data)?)?;
+                if whole && table.in_place {
+                    finish_in_place(upload, &data, &table)?;
+                } else if whole {
+                    rewrite::rewrite(upload, &data)?;
+                }
+            }
+        }
+    }
+}
+
+/// Where an upload stands, under all slots.
+enum Resolved {
+    /// Chunks may come; they are in this file.
+    Receiving(File),
+    /// The finished file is there, and is what it should be.
+    Complete(PhaseRecord),
+}
+
+/// Finishes what a crash interrupted, and checks a finished file that is not to be believed.
+fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
+    let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
+    loop {
+        let record = upload.phase_of(&upload.records()?)?;
+        match record.phase {
+            Phase::Receiving => {
+                if let Some(data) = upload.dir.open_file(DATA)? {
+                    return Ok(Resolved::Receiving(data));
+                } else if there(FILE)? {
+                    upload.dir.rename(FILE, DATA)?;
+                } else if there(ORDERED)? {
+                    upload.write_phase(PhaseRecord { phase: Phase::Ordered, tag: trust::UNKNOWN, ..record })?;
+                } else {
+                    return Err(upload.vanished());
+                }
+            }
+            Phase::Ordered if !there(ORDERED)? && !there(FILE)? && there(DATA)? => reopen(upload)?,
+            Phase::Ordered => rewrite::finish(upload, record.tag)?,
+            Phase::Complete => match upload.dir.open_file(FILE)? {
+                Some(file) => {
+                    if let Some(record) = check_finished(upload, record, &file)? {
+                        return Ok(Resolved::Complete(record));
+                    }
+                }
+                // A file its owner took never comes back: only after power loss can these be it.
+                None if !upload.trust.believes(record.tag) && there(ORDERED)? => {
+                    upload.write_phase(PhaseRecord { phase: Phase::Ordered, ..record })?;
+                }
+                None if there(DATA)? => reopen(upload)?,
+                None => {
+                    upload.write_phase(PhaseRecord { phase: Phase::Gone, ..record })?;
+                    return Err(upload.vanished());
+                }
+            },
+            Phase::Gone => return Err(upload.gone()),
+        }
+    }
+}
+
+/// `None` if the file turned out to be damaged: the upload is then receiving again, without the damaged chunks.
+fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Result<Option<PhaseRecord>> {
+    let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
+    let right_size = size == upload.header.shape.total_size;
+    if right_size && upload.trust.believes(record.tag) {
+        return Ok(Some(record));
+    }
+    if check(upload, FILE, file, right_size)? && right_size {
+        let record = PhaseRecord { tag: upload.trust.tag(), ..record };
+        upload.write_phase(record)?;
+        upload.reach("check:marked")?;
+        return Ok(Some(record));
+    }
+    reopen(upload)?;
+    upload.dir.rename(FILE, DATA)?;
+    upload.reach("reopen:renamed")?;
+    Ok(None)
+}
+
+/// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
+fn reopen(upload: &Upload<'_>) -> Result<()> {
+    upload.write_tail(upload.header.shape.total_size)?;
+    let (phase, tag) = (Phase::Receiving, upload.trust.tag());
+    upload.write_phase(PhaseRecord { phase, crc32c: 0, tag, grid_is_void: true })?;
+    upload.reach("reopen:marked")
+}
+
+/// Reads the chunks in `file` whose records are not believed (or all of them) against their checksums. Those that pass
+/// get the present tag, one by one, so that a check that is cut off goes on where it stopped; those that fail are
+/// cleared. Says whether all chunks are there.
+fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result<bool> {
+    let mut whole = true;
+    let mut buffer = Vec::new();
+    upload.for_each_slot(0, |number, slot| {
+        if !slot.received() {
+            whole = false;
+        } else if !(believe && upload.trust.believes(slot.tag)) {
+            let crc32c = checksum(file, slot.offset, slot.length, &mut buffer)
+                .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
+            if crc32c == Some(slot.crc32c) {
+                upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
+                upload.reach("check:passed")?;
+            } else {
+                whole = false;
+                upload.write_slot(number, &slot.cleared())?;
+                upload.reach("check:cleared")?;
+            }
+        }
+        Ok(true)
+    })?;
+    Ok(whole)
+}
+
+/// The checksum of these bytes of a file; `None` if it ends before.
+fn checksum(file: &File, mut offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u32>> {
+    buffer.resize(READ_AT_ONCE, 0);
+    let mut crc = Crc32c::new();
+    let mut left = length;
+    while left > 0 {
+        let piece = &mut buffer[..left.min(READ_AT_ONCE as u64) as usize];
+        match file.read_exact_at(piece, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            result => result?,
+        }
+        crc.update(piece);
+        offset = offset.saturating_add(piece.len() as u64);
+        left -= piece.len() as u64;
+    }
+    Ok(Some(crc.finish()))
+}
+
+fn is_long_enough(upload: &Upload<'_>, data: &File) -> Result<bool> {
+    let metadata = data.metadata().map_err(|error| upload.dir.error("cannot examine", DATA, error))?;
+    Ok(metadata.len() >= upload.header.shape.total_size)
+}
+
+/// All chunks lie in order: no byte is read or written.
+fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<()> {
+    // What is left of a rewrite that a re-sent chunk made needless must not be taken for this file later.
+    upload.dir.remove(ORDERED)?;
+    let cut = || data.set_len(upload.header.shape.total_size);
+    cut().map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
+    upload.reach("complete:cut")?;
+    if upload.level(&upload.records()?) >= Durability::Complete {
+        upload.dir.sync_file(DATA, data)?;
+        upload.sync_state()?;
+    }
+    upload.dir.rename(DATA, FILE)?;
+    upload.reach("complete:renamed")?;
+    let (phase, crc32c, tag) = (Phase::Complete, table.crc32c, upload.trust.tag());
+    upload.write_phase(PhaseRecord { phase, crc32c, tag, grid_is_void: false })?;
+    upload.reach("complete:marked")
+}
+
+/// Whether a finished file with this tag is as durable as it has been promised to be.
+fn secured(upload: &Upload<'_>, records: &Records, tag: u32) -> bool {
+    tag == trust::SYNCED || upload.level(records) < Durability::Complete
+}
+
+/// Syncs a finished file and everything that leads to it, unless that is done; whoever did the rename may have died.
+fn secure(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
+    let records = upload.records()?;
+    if secured(upload, &records, record.tag) {
+        return Ok(record);
+    }
+    upload.raise_level(&records)?;
+    upload.sync_if_there(FILE)?;
+    upload.sync_all_names()?;
+    let record = PhaseRecord { tag: trust::SYNCED, ..record };
+    upload.write_phase(record)?;
+    upload.sync_state()?;
+    Ok(record)
+}
+
+/// What the slots together say.
+struct Table {
+    missing_count: u64,
+    first_missing: u64,
+    /// Saturates on garbage.
+    received_size: u64,
+    /// Whether the chunks lie in `data` one behind the other.
+    in_place: bool,
+    crc32c: u32,
+}
+
+impl Table {
+    fn read(upload: &Upload<'_>) -> Result<Table> {
+        let (mut missing_count, mut first_missing, mut received_size, mut in_place) = (0, 0, 0_u64, true);
+        let mut crc = Combined::new();
+        upload.for_each_slot(0, |number, slot| {
+            if slot.received() {
+                in_place &= slot.length == 0 || slot.offset == received_size;
+                received_size = received_size.saturating_add(slot.length);
+                crc.append(slot.crc32c, slot.length);
+            } else {
+                if missing_count == 0 {
+                    first_missing = number;
+                }
+                missing_count += 1;
+            }
+            Ok(true)
+        })?;
+        Ok(Table { missing_count, first_missing, received_size, in_place, crc32c: crc.finish() })
+    }
+
+    fn incomplete(&self, upload: &Upload<'_>) -> Error {
+        Error::Incomplete {
+            uid: upload.uid.shown(),
+            missing_count: self.missing_count,
+            first_missing: self.first_missing,
+            chunk_count: upload.chunk_count(),
+        }
+    }
+}

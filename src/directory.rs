@@ -1,0 +1,151 @@
+//! The directory of one upload, and the files in it.
+
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::{seam, sys};
+
+/// The header and the table.
+pub(crate) const STATE: &CStr = c"state";
+/// The bytes while receiving.
+pub(crate) const DATA: &CStr = c"data";
+/// The chunks copied into order, when they did not arrive in place.
+pub(crate) const ORDERED: &CStr = c"ordered";
+/// The finished upload.
+pub(crate) const FILE: &CStr = c"file";
+
+/// Outside cleaners go by the directory's modification time; moving it more often would cost for nothing.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An open directory: what is looked up in it stays in it, whatever happens to its name.
+pub(crate) struct Directory {
+    handle: File,
+    path: PathBuf,
+}
+
+/// `path` as a directory, not through a symbolic link.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
+}
+
+impl Directory {
+    /// `None` if there is none, or something else stands there.
+    pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {
+        match open_directory(&path) {
+            Ok(handle) => Ok(Some(Directory { handle, path })),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Ok(None),
+                _ => Err(Error::os("cannot open", path, error)),
+            },
+        }
+    }
+
+    /// Where one of its files lies.
+    pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
+        self.path.join(name.to_str().expect("the names above are ASCII"))
+    }
+
+    /// An error that concerns one of its files.
+    pub(crate) fn error(&self, action: &str, name: &CStr, error: io::Error) -> Error {
+        Error::os(action, self.path_of(name), error)
+    }
+
+    /// Opens a file for reading and writing; `None` if there is none.
+    pub(crate) fn open_file(&self, name: &CStr) -> Result<Option<File>> {
+        match sys::open_at(&self.handle, name, libc::O_RDWR, 0) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(self.error("cannot open", name, error)),
+        }
+    }
+
+    /// Makes a file with just this mode, whatever the umask; empties one that is there.
+    pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+        sys::open_at(&self.handle, name, flags, mode)
+            .and_then(|file| file.set_permissions(Permissions::from_mode(mode)).map(|()| file))
+            .map_err(|error| self.error("cannot create", name, error))
+    }
+
+    /// The size of a file that is there.
+    pub(crate) fn file_size(&self, name: &CStr) -> Result<Option<u64>> {
+        // O_PATH asks for the file itself, not for the right to read it.
+        match sys::open_at(&self.handle, name, libc::O_PATH, 0) {
+            Ok(file) => {
+                let metadata = file.metadata().map_err(|error| self.error("cannot examine", name, error))?;
+                Ok(metadata.is_file().then_some(metadata.len()))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(self.error("cannot examine", name, error)),
+        }
+    }
+
+    /// Renames a file, replacing what is there.
+    pub(crate) fn rename(&self, from: &CStr, to: &CStr) -> Result<()> {
+        sys::rename_at(&self.handle, from, to).map_err(|error| self.error("cannot rename", from, error))
+    }
+
+    /// Removes a file, if there is one.
+    pub(crate) fn remove(&self, name: &CStr) -> Result<()> {
+        match sys::unlink_at(&self.handle, name) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(self.error("cannot remove", name, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts on disk what was written to one of its files.
+    pub(crate) fn sync_file(&self, name: &CStr, file: &File) -> Result<()> {
+        let done = file.sync_data().and_then(|()| seam::reach(synced(name)));
+        done.map_err(|error| self.error("cannot sync", name, error))
+    }
+
+    /// Puts on disk which files there are.
+    pub(crate) fn sync_names(&self) -> Result<()> {
+        let done = self.handle.sync_all().and_then(|()| seam::reach("synced:names"));
+        done.map_err(|error| Error::os("cannot sync", &self.path, error))
+    }
+
+    /// Says that the upload is in use, at most once a second. Failing to say so fails nothing else.
+    pub(crate) fn touch(&self) {
+        let Ok(metadata) = self.handle.metadata() else { return };
+        let seconds = Duration::new(metadata.mtime().try_into().unwrap_or(0), metadata.mtime_nsec() as u32);
+        let moved = UNIX_EPOCH + seconds;
+        let idle = SystemTime::now().duration_since(moved).unwrap_or_else(|ahead| ahead.duration());
+        if idle >= TOUCH_INTERVAL {
+            let _ = sys::touch(&self.handle);
+        }
+    }
+}
+
+/// The step behind a file's sync, for tests.
+fn synced(name: &CStr) -> &'static str {
+    match name.to_bytes() {
+        b"state" => "synced:state",
+        b"data" => "synced:data",
+        b"ordered" => "synced:ordered",
+        _ => "synced:file",
+    }
+}
+
+/// Makes the names of `path` itself durable: its entry in the directory above, and that directory's.
+pub(crate) fn sync_parents(root: &Path) -> Result<()> {
+    let sync = |path: &Path| open_directory_any(path).and_then(|dir| dir.sync_all());
+    sync(root).map_err(|error| Error::os("cannot sync", root, error))?;
+    match root.parent().map(sync) {
+        // Who may not read the directory above did not make the root in it either.
+        Some(Err(error)) if error.raw_os_error() != Some(libc::EACCES) => {
+            Err(Error::os("cannot sync the directory above", root, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `path` as a directory; the store's own path may lead through symbolic links.
+fn open_directory_any(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)
+}

@@ -1,0 +1,35 @@
+//! Receives a file in numbered chunks, in any order, from any process, and hands back the assembled file.
+
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!("chunked-upload needs Linux on x86-64 or aarch64: it rests on that kernel's locks and file systems");
+
+mod chunk;
+mod complete;
+mod crc;
+mod create;
+mod directory;
+mod error;
+mod format;
+mod lock;
+mod options;
+mod placement;
+mod receive;
+mod rewrite;
+#[cfg(not(feature = "test-seams"))]
+mod seam;
+#[cfg(feature = "test-seams")]
+pub mod seam;
+mod space;
+mod store;
+mod sys;
+mod trust;
+mod uid;
+mod upload;
+
+pub use chunk::{Chunk, Finished, MAX_FILE_NAME, MAX_NUMBER, Receipt};
+pub use error::{Error, ErrorKind, Result};
+pub use options::{Durability, Options};
+pub use store::Store;
+pub use uid::Uid;

@@ -1,0 +1,64 @@
+//! The kernel's locks on `state`: who waits for whom.
+//!
+//! A writer locks its chunk's slot and nothing else, so chunks of different numbers never wait for each other. A
+//! completer needs all slots at once. The kernel's locks are not fair: eight writers that come and go would keep a
+//! completer waiting for ever. So a completer first locks the gate and leaves the `closing` mark; a writer that finds
+//! the mark waits at the gate before it locks its slot. The writers on their way finish, no new ones come, and the
+//! completer gets its turn. Order: gate, slots, tail.
+//!
+//! A lock ends with its holder, however that dies; a mark left by a dead completer costs the next writer one look at
+//! the gate.
+
+use std::fs::File;
+use std::io;
+
+use crate::sys;
+
+/// Locked bytes need not exist: slots are locked by number, the others far behind them.
+const GATE: u64 = 1 << 62;
+const TAIL: u64 = GATE + 1;
+
+/// A lock, released when dropped.
+///
+/// Released explicitly, before the file is closed: a child that another thread forked meanwhile shares the open file,
+/// and would keep the lock until it execs or exits.
+#[must_use]
+pub(crate) struct Lock<'a> {
+    state: &'a File,
+    start: u64,
+    length: u64,
+}
+
+impl<'a> Lock<'a> {
+    fn wait(state: &'a File, start: u64, length: u64) -> io::Result<Lock<'a>> {
+        sys::lock_range(state, start, length, false)?;
+        Ok(Lock { state, start, length })
+    }
+
+    /// Waits for the gate.
+    pub(crate) fn gate(state: &'a File) -> io::Result<Lock<'a>> {
+        Lock::wait(state, GATE, 1)
+    }
+
+    /// Waits for one chunk's slot.
+    pub(crate) fn slot(state: &'a File, number: u64) -> io::Result<Lock<'a>> {
+        Lock::wait(state, number, 1)
+    }
+
+    /// Waits for the slots of all chunks.
+    pub(crate) fn all_slots(state: &'a File, chunk_count: u64) -> io::Result<Lock<'a>> {
+        Lock::wait(state, 0, chunk_count)
+    }
+
+    /// Waits for the right to move the tail.
+    pub(crate) fn tail(state: &'a File) -> io::Result<Lock<'a>> {
+        Lock::wait(state, TAIL, 1)
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        // Cannot fail for a range that was locked; and closing the file releases it in any case.
+        let _ = sys::lock_range(self.state, self.start, self.length, true);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the owner of a store decides.
+
+use crate::error::{Error, Result, quote};
+
+/// Which crash an acknowledged chunk and a finished file survive.
+///
+/// An upload keeps the highest level any call has used on it; a call with a higher level than the upload's first
+/// syncs what the lower one left. At every level [`Store::get`](crate::Store::get) returns only the right bytes:
+/// after power loss, what was not synced is read against its checksums before it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Durability {
+    /// The death of every process, at any instant. Nothing is synced.
+    #[default]
+    Process = 0,
+    /// Also: the finished file survives power loss once `get` returned it.
+    Complete = 1,
+    /// Also: every acknowledged chunk survives power loss.
+    Chunk = 2,
+}
+
+impl Durability {
+    /// The level with this name: `process`, `complete` or `chunk`.
+    pub fn from_name(name: &str) -> Option<Durability> {
+        [Durability::Process, Durability::Complete, Durability::Chunk].into_iter().find(|level| level.name() == name)
+    }
+
+    /// The name of this level.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Process => "process",
+            Durability::Complete => "complete",
+            Durability::Chunk => "chunk",
+        }
+    }
+}
+
+/// Limits and habits of a store. They belong to the handle, not to the directory: two processes may use the same store
+/// with different options, but with another `prefix` they see different uploads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The largest `total_size` of a new upload, in bytes; 0 means no limit. Default 0.
+    pub max_total_size: u64,
+    /// The largest `chunk_count` of a new upload; 0 means no limit. Each chunk takes 32 bytes on disk, and the first
+    /// `get` reads them all. Default 1,000,000.
+    pub max_chunk_count: u64,
+    /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
+    pub min_free_space: u64,
+    /// Which crash uploads survive. Default [`Durability::Process`].
+    pub durability: Durability,
+    /// What stands before the uid in the names of upload directories: up to 64 bytes, no `/` and no NUL. Default empty.
+    pub prefix: String,
+    /// Permissions of directories, whatever the umask: at most 0o7777, and with all of 0o700. Default 0o700.
+    pub dir_mode: u32,
+    /// Permissions of files, whatever the umask: at most 0o777, and with all of 0o600. Default 0o600.
+    pub file_mode: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_total_size: 0,
+            max_chunk_count: 1_000_000,
+            min_free_space: 16 << 20,
+            durability: Durability::Process,
+            prefix: String::new(),
+            dir_mode: 0o700,
+            file_mode: 0o600,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses values that no store can work with.
+    pub fn validate(&self) -> Result<()> {
+        const MAX_PREFIX: usize = 64;
+        let refuse = |text: String| Err(Error::InvalidArgument(text));
+        if self.prefix.len() > MAX_PREFIX || self.prefix.contains(['/', '\0']) {
+            return refuse(format!("prefix {} is not a short part of a file name", quote(&self.prefix)));
+        }
+        if self.dir_mode & !0o7777 != 0 || self.dir_mode & 0o700 != 0o700 {
+            return refuse(format!("dir_mode {:#o} does not let the owner in", self.dir_mode));
+        }
+        if self.file_mode & !0o777 != 0 || self.file_mode & 0o600 != 0o600 {
+            return refuse(format!("file_mode {:#o} does not let the owner read and write", self.file_mode));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_no_store_can_work_with_are_refused() {
+        let refused = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.validate().unwrap_err().kind() == crate::ErrorKind::InvalidArgument
+        };
+        assert!(Options::default().validate().is_ok());
+        assert!(refused(|o| o.prefix = "a/b".into()));
+        assert!(refused(|o| o.prefix = "a\0b".into()));
+        assert!(refused(|o| o.prefix = "x".repeat(65)));
+        assert!(refused(|o| o.dir_mode = 0o500));
+        assert!(refused(|o| o.dir_mode = 0o10700));
+        assert!(refused(|o| o.file_mode = 0o400));
+        assert!(refused(|o| o.file_mode = 0o4600));
+    }
+}

@@ -1,0 +1,122 @@
+//! Where in `data` a chunk's bytes go: the protocol's rule, apart from any file.
+
+use crate::format::Slot;
+
+/// What the first chunk declared of the whole file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub total_size: u64,
+    pub chunk_count: u64,
+    /// The size of every chunk but the last, as the first one received suggests it; 0 if it fits no such grid.
+    pub grid: u64,
+}
+
+/// Where a chunk is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At an offset that belongs to this chunk, with room for `capacity` bytes.
+    Own { offset: u64, capacity: u64 },
+    /// At the tail of `data`.
+    Tail,
+}
+
+impl Shape {
+    /// The shape of an upload of which this chunk came first.
+    ///
+    /// A grid is a chunk size s with (n-1)·s <= total < (n+1)·s: all chunks are equal but the last, which takes what
+    /// remains and may be smaller or larger (Resumable.js makes it larger).
+    pub(crate) fn of_first_chunk(total_size: u64, chunk_count: u64, number: u64, size: u64) -> Shape {
+        let others = chunk_count - 1;
+        let candidate = match total_size.checked_sub(size) {
+            _ if number < others || others == 0 => size,
+            Some(rest) if rest % others == 0 => rest / others,
+            _ => 0,
+        };
+        let (total, step) = (u128::from(total_size), u128::from(candidate));
+        let fits = u128::from(others) * step <= total && total < (u128::from(chunk_count) + 1) * step;
+        let shape = Shape { total_size, chunk_count, grid: if fits { candidate } else { 0 } };
+        debug_assert!(shape.grid == 0 || shape.grid_size(number) == size);
+        shape
+    }
+
+    /// The size of a chunk that lies on the grid.
+    fn grid_size(&self, number: u64) -> u64 {
+        let last = self.chunk_count - 1;
+        if number < last { self.grid } else { self.total_size - last * self.grid }
+    }
+
+    /// Where `size` bytes for a chunk go, of which `slot` is on record.
+    pub(crate) fn place(&self, slot: &Slot, number: u64, size: u64) -> Place {
+        if self.grid != 0 && size == self.grid_size(number) {
+            // On the grid a place is final: completing the upload moves nothing.
+            Place::Own { offset: number * self.grid, capacity: size }
+        } else if size <= slot.capacity {
+            Place::Own { offset: slot.offset, capacity: slot.capacity }
+        } else {
+            Place::Tail
+        }
+    }
+
+    /// Where the tail of `data` begins: behind the grid.
+    pub(crate) fn tail_start(&self) -> u64 {
+        if self.grid == 0 { 0 } else { self.total_size }
+    }
+
+    /// How large `data` may become. Chunks that are not on the grid lie behind it, hence twice the file.
+    pub(crate) fn data_limit(&self) -> u64 {
+        self.total_size.saturating_mul(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(total: u64, count: u64, number: u64, size: u64) -> u64 {
+        Shape::of_first_chunk(total, count, number, size).grid
+    }
+
+    #[test]
+    fn the_first_chunk_fixes_the_grid() {
+        assert_eq!(grid(10, 3, 0, 4), 4, "last smaller");
+        assert_eq!(grid(10, 3, 1, 3), 3, "last larger");
+        assert_eq!(grid(8, 3, 0, 4), 4, "last empty");
+        assert_eq!(grid(10, 2, 0, 4), 4, "last larger, of two");
+        assert_eq!(grid(5, 1, 0, 5), 5, "only one");
+    }
+
+    #[test]
+    fn the_last_chunk_coming_first_fixes_it_too() {
+        assert_eq!(grid(10, 3, 2, 2), 4);
+        assert_eq!(grid(10, 3, 2, 4), 3);
+        assert_eq!(grid(8, 3, 2, 0), 4);
+        assert_eq!(grid(10, 3, 2, 3), 0, "7 bytes do not divide by 2");
+        assert_eq!(grid(10, 3, 2, 8), 0, "the last would be over twice the others");
+    }
+
+    #[test]
+    fn without_a_fitting_size_there_is_no_grid() {
+        assert_eq!(grid(10, 3, 0, 6), 0, "two of 6 are over 10");
+        assert_eq!(grid(10, 3, 0, 2), 0, "the last would have 6");
+        assert_eq!(grid(10, 3, 0, 0), 0);
+        assert_eq!(grid(0, 1, 0, 0), 0);
+        assert_eq!(grid(0, 3, 2, 0), 0);
+        let largest = i64::MAX as u64;
+        assert_eq!(grid(largest, largest, 0, largest), 0, "no overflow");
+        assert_eq!(grid(largest, largest, 0, 1), 1);
+    }
+
+    #[test]
+    fn chunks_off_the_grid_keep_their_place_or_go_to_the_tail() {
+        let shape = Shape { total_size: 10, chunk_count: 3, grid: 4 };
+        let empty = Slot::default();
+        assert_eq!(shape.place(&empty, 1, 4), Place::Own { offset: 4, capacity: 4 });
+        assert_eq!(shape.place(&empty, 2, 2), Place::Own { offset: 8, capacity: 2 });
+        assert_eq!(shape.place(&empty, 1, 3), Place::Tail);
+        let held = Slot { offset: 12, length: 5, capacity: 5, ..empty };
+        assert_eq!(shape.place(&held, 1, 3), Place::Own { offset: 12, capacity: 5 });
+        assert_eq!(shape.place(&held, 1, 4), Place::Own { offset: 4, capacity: 4 }, "back to the grid");
+        assert_eq!(shape.place(&held, 1, 6), Place::Tail);
+        assert_eq!(shape.place(&empty, 1, 0), Place::Own { offset: 0, capacity: 0 }, "an empty chunk needs no room");
+    }
+}

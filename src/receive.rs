@@ -1,0 +1,277 @@
+//! The way of every chunk but the first: from the request to the slot that records it.
+//!
+//! Data first, then the record of it. The phase and `data` are looked at only after the slot is locked: a writer that
+//! waited may find the upload complete, taken or removed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::complete;
+use crate::crc::crc32c;
+use crate::directory::{DATA, FILE};
+use crate::error::{Error, Result};
+use crate::format::{Phase, PhaseRecord, Records, Slot};
+use crate::lock::Lock;
+use crate::placement::{Place, Shape};
+use crate::trust;
+use crate::upload::Upload;
+use crate::{Chunk, Durability, Receipt, space};
+
+/// Stored bytes are compared in pieces of this size.
+const COMPARED_AT_ONCE: usize = 64 << 10;
+
+/// How often a chunk may find the upload between two phases before it gives up: each time needs a crash.
+const ATTEMPTS: u32 = 8;
+
+/// Receives a chunk of an upload that exists.
+pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt> {
+    check_totals(upload, chunk)?;
+    let crc32c = crc32c(chunk.content);
+    for settled in 0..ATTEMPTS {
+        if let Some(received_all) = attempt(upload, chunk, crc32c, settled > 0)? {
+            upload.dir.touch();
+            return Ok(Receipt { upload_uid: upload.uid, received_all });
+        }
+        // A crash left the upload between two phases, or its finished file is not to be believed.
+        complete::settle(upload)?;
+    }
+    Err(Error::Internal(format!("upload {} does not settle", upload.uid.shown())))
+}
+
+fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
+    let shape = upload.header.shape;
+    if (chunk.total_size, chunk.chunk_count) == (shape.total_size, shape.chunk_count) {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "chunk {} of upload {} declares {} bytes in {} chunks, the first declared {} in {}",
+        chunk.chunk_number,
+        upload.uid.shown(),
+        chunk.total_size,
+        chunk.chunk_count,
+        shape.total_size,
+        shape.chunk_count
+    )))
+}
+
+/// `None` if the upload has to be settled first; otherwise whether all chunks are there.
+fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -> Result<Option<bool>> {
+    let _slot = upload.lock_slot(chunk.chunk_number, &upload.opened)?;
+    upload.reach("receive:locked")?;
+    let records = upload.records()?;
+    let record = upload.phase_of(&records)?;
+    match record.phase {
+        Phase::Receiving => match upload.dir.open_file(DATA)? {
+            Some(data) => Receiving::new(upload, chunk, crc32c, records, record, data)?.receive().map(Some),
+            None => Ok(None),
+        },
+        Phase::Ordered => Ok(None),
+        Phase::Complete => match upload.dir.open_file(FILE)? {
+            Some(file) if is_repeat(upload, &file, chunk)? => Ok(Some(true)),
+            // What differs may be the file, after power loss: it is checked before the chunk is refused.
+            Some(_) if !settled && !upload.trust.believes(record.tag) => Ok(None),
+            Some(_) => Err(Error::Conflict(format!(
+                "chunk {} of upload {} has other bytes than the finished file",
+                chunk.chunk_number,
+                upload.uid.shown()
+            ))),
+            None if upload.dir.file_size(DATA)?.is_some() => Ok(None),
+            None => Err(upload.vanished()),
+        },
+        Phase::Gone => Err(upload.gone()),
+    }
+}
+
+/// Whether the finished file has just these bytes for the chunk.
+fn is_repeat(upload: &Upload<'_>, file: &File, chunk: &Chunk<'_>) -> Result<bool> {
+    let slot = upload.slot(chunk.chunk_number)?;
+    let same = holds(file, &slot, chunk.content).map_err(|error| upload.dir.error("cannot read", FILE, error))?;
+    Ok(slot.received() && same)
+}
+
+/// Whether the chunk's place holds just these bytes. The bytes are compared, not the record of them.
+fn holds(file: &File, slot: &Slot, content: &[u8]) -> io::Result<bool> {
+    if slot.length != content.len() as u64 {
+        return Ok(false);
+    }
+    let mut stored = vec![0; COMPARED_AT_ONCE.min(content.len())];
+    let mut offset = slot.offset;
+    for piece in content.chunks(COMPARED_AT_ONCE) {
+        let stored = &mut stored[..piece.len()];
+        match file.read_exact_at(stored, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
+        if stored != piece {
+            return Ok(false);
+        }
+        offset = offset.saturating_add(piece.len() as u64);
+    }
+    Ok(true)
+}
+
+/// A chunk under the lock of its slot, while the upload is receiving.
+struct Receiving<'a> {
+    upload: &'a Upload<'a>,
+    chunk: &'a Chunk<'a>,
+    crc32c: u32,
+    records: Records,
+    /// The upload's, without the grid if that is void.
+    shape: Shape,
+    data: File,
+    /// Whether the chunk is to survive power loss.
+    durable: bool,
+}
+
+impl<'a> Receiving<'a> {
+    fn new(
+        upload: &'a Upload<'a>,
+        chunk: &'a Chunk<'a>,
+        crc32c: u32,
+        records: Records,
+        record: PhaseRecord,
+        data: File,
+    ) -> Result<Receiving<'a>> {
+        upload.raise_level(&records)?;
+        let durable = upload.level(&records) == Durability::Chunk;
+        let grid = if record.grid_is_void { 0 } else { upload.header.shape.grid };
+        let shape = Shape { grid, ..upload.header.shape };
+        Ok(Receiving { upload, chunk, crc32c, records, shape, data, durable })
+    }
+
+    /// Says whether all chunks are there then.
+    fn receive(&self) -> Result<bool> {
+        let number = self.chunk.chunk_number;
+        let held = self.upload.slot(number)?;
+        if self.is_held(&held)? {
+            self.sync_repeat(&held)?;
+        } else {
+            let slot = self.write(&held)?;
+            let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
+            self.upload.write_slot(number, &Slot { crc32c: self.crc32c, tag, ..slot })?;
+            self.upload.reach("receive:recorded")?;
+            if self.durable {
+                self.upload.sync_state()?;
+            }
+        }
+        self.received_all()
+    }
+
+    fn data_error(&self, action: &str, error: io::Error) -> Error {
+        self.upload.dir.error(&format!("{action} chunk {}:", self.chunk.chunk_number), DATA, error)
+    }
+
+    /// Whether just these bytes are there and on a record that is believed.
+    fn is_held(&self, held: &Slot) -> Result<bool> {
+        let recorded = self.upload.trust.believes(held.tag) && held.crc32c == self.crc32c;
+        let found = || holds(&self.data, held, self.chunk.content).map_err(|e| self.data_error("cannot compare", e));
+        Ok(recorded && found()?)
+    }
+
+    /// A repeated chunk is acknowledged at level `chunk`: whoever wrote it may have died before syncing it.
+    fn sync_repeat(&self, held: &Slot) -> Result<()> {
+        if !self.durable {
+            return Ok(());
+        }
+        let number = self.chunk.chunk_number;
+        if held.tag != trust::SYNCED {
+            if let Err(error) = self.upload.dir.sync_file(DATA, &self.data) {
+                // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
+                self.upload.write_slot(number, &held.cleared())?;
+                return Err(error);
+            }
+            self.upload.write_slot(number, &Slot { tag: trust::SYNCED, ..*held })?;
+        }
+        self.upload.sync_state()
+    }
+
+    /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag.
+    fn write(&self, held: &Slot) -> Result<Slot> {
+        let (number, length) = (self.chunk.chunk_number, self.chunk.content.len() as u64);
+        let place = self.shape.place(held, number, length);
+        let (offset, capacity) = match place {
+            Place::Own { offset, capacity } => (offset, capacity),
+            Place::Tail => (self.extend_tail(length)?, length),
+        };
+        let slot = Slot { offset, length, capacity, ..Slot::default() };
+
+        // A copy of this chunk in `ordered` is void.
+        if self.records.rewrite().is_some_and(|done| done.number > number) {
+            self.upload.forget_progress()?;
+        }
+        if *held != Slot::default() || place == Place::Tail {
+            self.clear(held, &slot)?;
+        }
+        let write = || -> io::Result<()> {
+            if self.shape.grid != 0 && offset == number * self.shape.grid {
+                space::reserve(&self.data, self.shape.grid, self.shape.total_size, offset, length)?;
+            }
+            self.data.write_all_at(self.chunk.content, offset)
+        };
+        write().map_err(|error| self.data_error("cannot write", error))?;
+        self.upload.reach("receive:written")?;
+        if self.durable {
+            self.upload.dir.sync_file(DATA, &self.data)?;
+        }
+        Ok(slot)
+    }
+
+    /// From here on the chunk is missing until it is recorded anew: a crash must not leave an old record over new
+    /// bytes. The new place stays on record, so that a chunk that fails there takes no more room when it comes again.
+    fn clear(&self, held: &Slot, slot: &Slot) -> Result<()> {
+        let number = self.chunk.chunk_number;
+        self.upload.write_slot(number, &slot.cleared())?;
+        if held.received() && self.records.full().is_some_and(|full| full.value > number) {
+            self.upload.write_full(number)?;
+        }
+        // A record that is believed after power loss must be off the disk before its bytes are touched.
+        if self.durable || held.tag == trust::SYNCED {
+            self.upload.sync_state()?;
+        }
+        self.upload.reach("receive:cleared")
+    }
+
+    /// Takes `length` bytes at the tail of `data`.
+    fn extend_tail(&self, length: u64) -> Result<u64> {
+        let upload = self.upload;
+        let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
+        let tail = upload.records()?.tail();
+        let mut end = tail.map_or(0, |tail| tail.value).max(self.shape.tail_start());
+        if !tail.is_some_and(|tail| upload.trust.believes(tail.tag)) {
+            // After power loss the mark may be older than the slots: the tail is behind all of them.
+            upload.for_each_slot(0, |_, slot| {
+                end = end.max(slot.end());
+                Ok(true)
+            })?;
+        }
+        let (asked, limit) = (end.saturating_add(length), self.shape.data_limit());
+        if asked > limit {
+            return Err(Error::LimitExceeded { limit: "data_size", value: limit, asked });
+        }
+        upload.write_tail(asked)?;
+        Ok(end)
+    }
+
+    /// Whether all chunks are there, as far as can be told without locks.
+    ///
+    /// Up to where the table is full is kept on record, and looking goes on from there: each slot is looked at about
+    /// once in the upload's life, and a call that finds a gap at once looks no further.
+    fn received_all(&self) -> Result<bool> {
+        /// Writing the mark for less than this costs more than looking again.
+        const WORTH_WRITING: u64 = 64;
+        let upload = self.upload;
+        // The same tag is enough, even one that is never believed: this is a hint.
+        let same_tag = self.records.full().filter(|full| full.tag == upload.trust.tag());
+        let known = same_tag.map_or(0, |full| full.value.min(upload.chunk_count()));
+        let mut full = known;
+        upload.for_each_slot(known, |_, slot| {
+            full += u64::from(slot.received());
+            Ok(slot.received())
+        })?;
+        if full >= known + WORTH_WRITING {
+            upload.write_full(full)?;
+        }
+        Ok(full == upload.chunk_count())
+    }
+}

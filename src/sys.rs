@@ -1,0 +1,148 @@
+//! The system calls std has no face for. All of the engine's `unsafe` is here.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::mem::{MaybeUninit, zeroed};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::Path;
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Repeats a call that a signal interrupted.
+fn uninterrupted(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
+    loop {
+        match check(call()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Opens `name` in `dir`; never follows a symbolic link, never leaks into a program the process execs.
+pub(crate) fn open_at(dir: &File, name: &CStr, flags: libc::c_int, mode: u32) -> io::Result<File> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    let mut fd = -1;
+    uninterrupted(|| {
+        // SAFETY: `name` is NUL-terminated and outlives the call; the kernel keeps no pointer.
+        fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) };
+        fd
+    })?;
+    // SAFETY: openat just gave us this descriptor, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Renames `from` to `to` within `dir`, replacing what is there.
+pub(crate) fn rename_at(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
+    let fd = dir.as_raw_fd();
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
+}
+
+/// Removes the file `name` from `dir`.
+pub(crate) fn unlink_at(dir: &File, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
+}
+
+/// Sets access and modification time to now. Unlike a chosen time, this needs write permission only, not ownership.
+pub(crate) fn touch(file: &File) -> io::Result<()> {
+    // SAFETY: a null pointer means "now" for both times.
+    check(unsafe { libc::futimens(file.as_raw_fd(), std::ptr::null()) })
+}
+
+/// Waits for an exclusive lock on `length` bytes at `start`, or releases it.
+///
+/// An open-file-description lock (fcntl(2), `F_OFD_SETLKW`): it belongs to the open file, so threads that opened the
+/// file separately exclude each other, and it goes with the last descriptor, however the process ends.
+pub(crate) fn lock_range(file: &File, start: u64, length: u64, release: bool) -> io::Result<()> {
+    // SAFETY: flock is a plain C structure for which all zeros is a value; l_pid must be 0 for these locks.
+    let mut range: libc::flock = unsafe { zeroed() };
+    range.l_type = if release { libc::F_UNLCK } else { libc::F_WRLCK } as libc::c_short;
+    range.l_whence = libc::SEEK_SET as libc::c_short;
+    let number = |n: u64| libc::off_t::try_from(n).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW));
+    range.l_start = number(start)?;
+    range.l_len = number(length)?;
+    uninterrupted(|| {
+        // SAFETY: `range` is initialised and outlives the call.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &range) }
+    })
+}
+
+/// Allocates `length` bytes at `offset`, extending the file.
+pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let number = |n: u64| libc::off_t::try_from(n).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG));
+    let (offset, length) = (number(offset)?, number(length)?);
+    uninterrupted(|| {
+        // SAFETY: no pointers are passed.
+        unsafe { libc::fallocate(file.as_raw_fd(), 0, offset, length) }
+    })
+}
+
+/// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`
+/// (ioctl_ficlonerange(2)); fails where the file system or the alignment does not allow it.
+pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<()> {
+    let range = libc::file_clone_range {
+        src_fd: i64::from(from.as_raw_fd()),
+        src_offset: from_offset,
+        src_length: length,
+        dest_offset: to_offset,
+    };
+    // SAFETY: `range` is the structure FICLONERANGE takes, and outlives the call.
+    check(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &range) })
+}
+
+/// What a file system says of itself.
+pub(crate) struct FileSystem {
+    /// Its magic number, see statfs(2).
+    pub magic: u32,
+    /// Bytes a process without privileges may still write.
+    pub available: u64,
+}
+
+fn file_system(raw: &libc::statfs) -> FileSystem {
+    FileSystem { magic: raw.f_type as u32, available: raw.f_bavail.saturating_mul(raw.f_bsize as u64) }
+}
+
+/// The file system `path` is on.
+pub(crate) fn file_system_at(path: &Path) -> io::Result<FileSystem> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let mut raw = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `path` is NUL-terminated, and `raw` has room for the result.
+    uninterrupted(|| unsafe { libc::statfs(path.as_ptr(), raw.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it filled `raw`.
+    Ok(file_system(unsafe { raw.assume_init_ref() }))
+}
+
+/// The file system `file` is on.
+pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
+    let mut raw = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `raw` has room for the result.
+    uninterrupted(|| unsafe { libc::fstatfs(file.as_raw_fd(), raw.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it filled `raw`.
+    Ok(file_system(unsafe { raw.assume_init_ref() }))
+}
+
+/// What `fstat` tells, and which mount the file was opened through.
+pub(crate) struct Status {
+    pub size: u64,
+    pub links: u32,
+    /// The id of the mount: never used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
+    /// kernel does not tell.
+    pub mount: Option<u64>,
+}
+
+/// What statx(2) says of an open file.
+pub(crate) fn status(file: &File) -> io::Result<Status> {
+    let mask = libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_MNT_ID_UNIQUE;
+    let mut raw = MaybeUninit::<libc::statx>::uninit();
+    // SAFETY: the empty path with AT_EMPTY_PATH means the descriptor itself; `raw` has room for the result.
+    check(unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, raw.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it filled `raw`.
+    let raw = unsafe { raw.assume_init_ref() };
+    let mount = (raw.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0).then_some(raw.stx_mnt_id);
+    Ok(Status { size: raw.stx_size, links: raw.stx_nlink, mount })
+}

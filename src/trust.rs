@@ -1,0 +1,83 @@
+//! Which records may be believed without reading the bytes they describe.
+//!
+//! What a process wrote and nobody synced is safe in the kernel's page cache from the death of every process, but not
+//! from power loss, nor from a volume that vanishes and comes back. So each record carries a tag made of the boot and
+//! the mount under which its bytes were written. As long as both are the same, the bytes are what was written; under
+//! another tag they are read against their checksum first.
+
+use crate::crc::crc32c;
+
+/// In a slot: no bytes.
+pub(crate) const MISSING: u32 = 0;
+/// Written where the kernel does not tell boot or mount: never believed.
+pub(crate) const UNKNOWN: u32 = 1;
+/// The bytes were synced before this tag was written: always believed.
+pub(crate) const SYNCED: u32 = 2;
+
+/// What identifies a boot, read once when a store is opened: it cannot change under a living process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Boot(Option<Vec<u8>>);
+
+impl Boot {
+    pub(crate) fn current() -> Boot {
+        let id = std::fs::read("/proc/sys/kernel/random/boot_id").ok();
+        Boot(id.filter(|id| !id.is_empty()))
+    }
+}
+
+/// The present boot and mount of one upload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trust(Option<u32>);
+
+impl Trust {
+    /// The tag of what is written now, in this boot, through this mount.
+    pub(crate) fn now(boot: &Boot, mount: Option<u64>) -> Trust {
+        #[cfg(feature = "test-seams")]
+        if let Some(tag) = crate::seam::trust_tag() {
+            return Trust(tag);
+        }
+        Trust(boot.0.as_ref().zip(mount).map(|(boot, mount)| {
+            let hash = crc32c(&[boot, mount.to_le_bytes().as_slice()].concat());
+            // The lowest values have the meanings above.
+            if hash <= SYNCED { hash + SYNCED + 1 } else { hash }
+        }))
+    }
+
+    /// The tag for bytes that are written, but not synced.
+    pub(crate) fn tag(self) -> u32 {
+        self.0.unwrap_or(UNKNOWN)
+    }
+
+    /// Whether bytes recorded under `tag` are what was written.
+    pub(crate) fn believes(self, tag: u32) -> bool {
+        tag == SYNCED || (tag != MISSING && self.0 == Some(tag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_present_tag_and_synced_are_believed() {
+        let trust = Trust(Some(77));
+        assert!(trust.believes(77) && trust.believes(SYNCED));
+        assert!(!trust.believes(78) && !trust.believes(MISSING) && !trust.believes(UNKNOWN));
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_tell_nothing_is_believed() {
+        let trust = Trust(None);
+        assert!(!trust.believes(trust.tag()) && !trust.believes(MISSING));
+        assert!(trust.believes(SYNCED));
+    }
+
+    #[test]
+    fn one_mount_has_one_tag() {
+        let mount = || crate::sys::status(&tempfile::tempfile().unwrap()).unwrap().mount;
+        assert_eq!(Trust::now(&Boot::current(), mount()).tag(), Trust::now(&Boot::current(), mount()).tag());
+        assert_ne!(Trust::now(&Boot::current(), Some(1)).tag(), Trust::now(&Boot::current(), Some(2)).tag());
+        assert_eq!(Trust::now(&Boot(None), Some(1)).tag(), UNKNOWN);
+        assert_eq!(Trust::now(&Boot::current(), None).tag(), UNKNOWN);
+    }
+}

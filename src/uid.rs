@@ -1,0 +1,85 @@
+//! The name and only secret of an upload.
+
+use std::fmt;
+
+use crate::error::{Error, Result, quote};
+
+const DIGITS: usize = 32;
+
+/// The id of an upload: 32 lower-case hexadecimal digits, of which 122 bits are random (UUID version 4, RFC 9562 §5.4).
+///
+/// Whoever knows it may add to the upload and take its file, so [`fmt::Debug`] shows eight digits only;
+/// [`Uid::as_str`] and [`fmt::Display`] give it whole.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Uid([u8; DIGITS]);
+
+impl Uid {
+    /// A new, random one, from the kernel's generator: nothing is cached, so a forked child draws others.
+    pub(crate) fn random() -> Uid {
+        let mut digits = [0; DIGITS];
+        uuid::Uuid::new_v4().simple().encode_lower(&mut digits);
+        Uid(digits)
+    }
+
+    /// What a client sent. Anything malformed is `not_found`, like a uid nobody has; the check touches no file.
+    pub fn parse(text: &str) -> Result<Uid> {
+        let digit = |c: &u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+        match <[u8; DIGITS]>::try_from(text.as_bytes()) {
+            Ok(digits) if digits.iter().all(digit) => Ok(Uid(digits)),
+            _ => Err(Error::NotFound { uid: quote(text.get(..8).unwrap_or(text)) }),
+        }
+    }
+
+    /// All 32 digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+
+    /// The part that may be shown in a log.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}…", &self.as_str()[..8])
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uid({})", self.shown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_uids_parse_and_differ() {
+        let (a, b) = (Uid::random(), Uid::random());
+        assert_ne!(a, b);
+        assert_eq!(Uid::parse(a.as_str()).unwrap(), a);
+    }
+
+    #[test]
+    fn malformed_uids_are_not_found() {
+        let good = Uid::random();
+        let upper = good.as_str().to_uppercase();
+        let long = format!("{good}0");
+        let traversal = format!("../{}", &good.as_str()[3..]);
+        for bad in ["", "x", &upper, &long, &traversal, "日本日本日本日本日本日", &good.as_str()[1..]] {
+            if bad != good.as_str() {
+                assert_eq!(Uid::parse(bad).unwrap_err().kind(), crate::ErrorKind::NotFound, "{bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn debug_keeps_the_secret() {
+        let uid = Uid::random();
+        assert!(!format!("{uid:?}").contains(uid.as_str()));
+    }
+}

@@ -1,0 +1,128 @@
+//! What calls cost, counted by the kernel, never timed.
+
+mod common;
+
+use chunked_upload::Options;
+use common::{TestStore, bytes, in_child, seeded_bytes};
+
+/// Bytes this process has read and written through system calls, by /proc/self/io.
+fn transferred() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/self/io").unwrap();
+    let figure = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    (figure("rchar:"), figure("wchar:"))
+}
+
+/// Counts in a child: other tests run in this process at the same time. The limits leave room for reading the figures.
+fn within(most_read: u64, most_written: u64, call: impl FnOnce()) {
+    let status = in_child(|| {
+        let before = transferred();
+        call();
+        let after = transferred();
+        assert!(after.0 - before.0 <= most_read, "{} bytes read", after.0 - before.0);
+        assert!(after.1 - before.1 <= most_written, "{} bytes written", after.1 - before.1);
+    });
+    assert!(status.success());
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn get_reads_and_writes_no_data() {
+    let store = TestStore::new();
+    let file = bytes(64 * MIB as usize);
+    let uid = store.send_all(&file, MIB as usize);
+    // The table has 64 slots of 32 bytes.
+    within(16 << 10, 1 << 10, || {
+        store.finished(&uid);
+    });
+    within(8 << 10, 0, || {
+        store.finished(&uid);
+    });
+    assert_eq!(store.content(&uid), file);
+}
+
+#[test]
+fn each_byte_is_written_once_and_none_read_back() {
+    let store = TestStore::new();
+    let file = bytes(64 * MIB as usize);
+    let uid = store.first(&file, MIB as usize, 5);
+    within(1 << 18, 63 * MIB + (8 << 10), || {
+        for number in (0..64).filter(|&number| number != 5) {
+            store.send(&uid, &file, MIB as usize, number).unwrap();
+        }
+    });
+    // A repeat reads what is there and writes nothing.
+    within(MIB + (16 << 10), 0, || {
+        store.send(&uid, &file, MIB as usize, 7).unwrap();
+    });
+    // Other bytes are written without reading those before them.
+    let others = seeded_bytes(file.len(), 2);
+    within(16 << 10, MIB + (4 << 10), || {
+        store.send(&uid, &others, MIB as usize, 7).unwrap();
+    });
+}
+
+/// Whether all chunks are there is told without looking at the table from the start each time.
+#[test]
+fn a_chunk_s_answer_costs_the_same_in_a_large_table() {
+    let store = TestStore::with(Options { max_chunk_count: 0, ..Options::default() });
+    let count = 50_000;
+    let file = bytes(count);
+    let uid = store.first(&file, 1, 0);
+    // In order: each call looks at one or two blocks of 64 slots.
+    within(200 * (10 << 10), 200 * (1 << 10), || {
+        for number in 1..200 {
+            store.send(&uid, &file, 1, number).unwrap();
+        }
+    });
+    for number in (200..count as u64).rev() {
+        store.send(&uid, &file, 1, number).unwrap();
+    }
+    // Full: the table of 1.6 MB was looked at once, by the chunk that filled it.
+    within(8 << 10, 1 << 10, || assert!(store.send(&uid, &file, 1, 77).unwrap().received_all));
+    assert_eq!(store.content(&uid), file);
+}
+
+/// Memory does not grow with the file or the table, not even for a rewrite.
+#[test]
+fn memory_is_bounded() {
+    let peak = |chunks: u64| {
+        let store = TestStore::new();
+        let size = 64 << 10;
+        let file = bytes(chunks as usize * size);
+        // Backwards in pairs of uneven chunks, so that everything has to be brought into order.
+        let cut = |number: u64| (number / 2) as usize * 2 * size + (number % 2) as usize * 100;
+        let mut uid = String::new();
+        for number in (0..chunks).rev() {
+            let end = if number + 1 == chunks { file.len() } else { cut(number + 1) };
+            let chunk = chunked_upload::Chunk {
+                upload_uid: &uid,
+                total_size: file.len() as u64,
+                chunk_number: number,
+                chunk_count: chunks,
+                content: &file[cut(number)..end],
+                ..Default::default()
+            };
+            uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
+        }
+        let grown = store.dir.path().join("grown");
+        let status = in_child(|| {
+            let resident = || {
+                let text = std::fs::read_to_string("/proc/self/status").unwrap();
+                let line = text.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+                line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+            };
+            let before = resident();
+            store.finished(&uid);
+            std::fs::write(&grown, (resident() - before).to_string()).unwrap();
+        });
+        assert!(status.success());
+        assert_eq!(store.content(&uid), file);
+        std::fs::read_to_string(grown).unwrap().parse::<u64>().unwrap()
+    };
+    let (small, large) = (peak(20), peak(400));
+    assert!(large <= small + 2048, "{small} KiB for 1 MiB, {large} KiB for 25 MiB");
+}
