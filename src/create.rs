@@ -23,8 +23,8 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
     let header = Header::new(shape, chunk.file_name);
     let state_size = check_limits(store, chunk, &header)?;
-    make_root(store)?;
     space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
+    make_root(store)?;
 
     let uid = Uid::random();
     let unfinished = Unfinished::make(store.directory(uid), store.options().dir_mode)?;

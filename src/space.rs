@@ -38,10 +38,11 @@ const MAX_WINDOW: u64 = 64 << 20;
 /// A window is this many chunks at the most: what a request can reserve is in proportion to what it brings.
 const CHUNKS_PER_WINDOW: u64 = 64;
 
-/// Refuses network file systems by name, and says how much room there is.
+/// Refuses network file systems by name, and says how much room there is where `path` is or will be.
 pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let file_system =
-        sys::file_system_at(path).map_err(|error| Error::os("cannot examine the file system of", path, error))?;
+        sys::file_system_at(existing).map_err(|error| Error::os("cannot examine the file system of", path, error))?;
     let magic = if seam::reach("space:nfs").is_err() { NFS } else { file_system.magic };
     if let Some((_, name)) = REFUSED.iter().find(|(refused, _)| *refused == magic) {
         let action = format!("what is promised cannot be kept on a file system of type {name}:");

@@ -1,6 +1,7 @@
 //! The store: an absolute path and options, nothing more. Nothing is kept open or in memory between calls, so any
 //! thread, process or forked child may make any call.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -25,18 +26,16 @@ impl Store {
     /// The directory and its parents need not exist; of those that do not, the first chunk makes the last component.
     ///
     /// # Errors
-    /// `invalid_argument` for an empty path or options no store can work with; `io` if the path is on a network file
+    /// `invalid_argument` for an empty path, one with NUL, or options no store can work with; `io` if the path is on a network file
     /// system, where what is promised cannot be kept, or cannot be examined.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         options.validate()?;
         let path = path.as_ref();
-        if path.as_os_str().is_empty() {
-            return Err(Error::InvalidArgument("the store's path is empty".into()));
+        if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+            return Err(Error::InvalidArgument("the store's path is empty or contains NUL".into()));
         }
         let root = std::path::absolute(path).map_err(|error| Error::os("cannot make absolute", path, error))?;
-        // What is not there yet will be on the file system of what is.
-        let existing = root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-        space::check_file_system(existing)?;
+        space::check_file_system(&root)?;
         Ok(Store { root, options, boot: Boot::current() })
     }
 

@@ -26,7 +26,7 @@ impl Uid {
         let digit = |c: &u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         match <[u8; DIGITS]>::try_from(text.as_bytes()) {
             Ok(digits) if digits.iter().all(digit) => Ok(Uid(digits)),
-            _ => Err(Error::NotFound { uid: quote(text.get(..8).unwrap_or(text)) }),
+            _ => Err(Error::NotFound { uid: quote(&text.chars().take(8).collect::<String>()) }),
         }
     }
 
