@@ -1,0 +1,100 @@
+//! Where calls from C enter: no panic leaves, and every failure becomes a result and an error object.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use engine::Error;
+
+use crate::error::{Facts, upload_error};
+use crate::handle::Out;
+use crate::result::upload_result;
+
+/// Runs the body of a function that can fail.
+///
+/// That a panic may leave things half changed (`AssertUnwindSafe`) does no harm: a store has no state in memory, options
+/// are assigned after all checks, and results are handed out last.
+pub(crate) fn call(error: &Out<upload_error>, body: impl FnOnce() -> engine::Result<()>) -> upload_result {
+    let failure = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return upload_result::UPLOAD_OK,
+        Ok(Err(failure)) => failure,
+        Err(payload) => Error::Internal(panic_text(payload)),
+    };
+    // The object is a courtesy: if it cannot be made, the result still says what happened.
+    or((), || error.give(Facts::new(&failure)));
+    failure.kind().into()
+}
+
+/// Runs the body of a function that cannot fail; `default` is what it answers all the same when it panics.
+pub(crate) fn or<T>(default: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        panic_text(payload);
+        default
+    })
+}
+
+/// What a panic said.
+fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        // A payload of an unknown type may panic when it is dropped, here, outside of `catch_unwind`.
+        (None, None) => {
+            std::mem::forget(payload);
+            return "panic".to_owned();
+        }
+    };
+    format!("panic: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle;
+    use std::panic::{panic_any, resume_unwind};
+
+    /// Calls as C does: with an error parameter that holds rubbish.
+    fn called(body: impl FnOnce() -> engine::Result<()>) -> (upload_result, Option<String>) {
+        let mut error = std::ptr::dangling_mut();
+        // SAFETY: `error` outlives `out`.
+        let out = unsafe { Out::cleared(&raw mut error) };
+        let result = call(&out, body);
+        // SAFETY: `call` left NULL or a live handle.
+        let message = unsafe { handle::borrow(error) }.map(|facts| facts.message().to_owned());
+        // SAFETY: as above; it is not used again.
+        unsafe { handle::free(error) };
+        (result, message)
+    }
+
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[test]
+    fn success_and_failure_pass() {
+        assert_eq!(called(|| Ok(())), (upload_result::UPLOAD_OK, None));
+        let (result, message) = called(|| Err(Error::Conflict("a reason".into())));
+        assert_eq!((result, message.as_deref()), (upload_result::UPLOAD_CONFLICT, Some("a reason")));
+    }
+
+    #[test]
+    fn no_panic_leaves() {
+        let internal = |text: &str| (upload_result::UPLOAD_INTERNAL, Some(format!("internal error: {text}")));
+        // `resume_unwind` is a panic that does not print.
+        assert_eq!(called(|| resume_unwind(Box::new("literal"))), internal("panic: literal"));
+        assert_eq!(called(|| resume_unwind(Box::new("owned".to_owned()))), internal("panic: owned"));
+        assert_eq!(called(|| resume_unwind(Box::new(7))), internal("panic"));
+        assert_eq!(called(|| panic_any(Bomb)), internal("panic"));
+        assert_eq!(or(3, || resume_unwind(Box::new("x"))), 3);
+        assert_eq!(or(3, || 4), 4);
+    }
+
+    #[test]
+    fn the_error_parameter_may_be_missing() {
+        // SAFETY: NULL is allowed.
+        let error = unsafe { Out::cleared(std::ptr::null_mut()) };
+        assert_eq!(call(&error, || resume_unwind(Box::new("x"))), upload_result::UPLOAD_INTERNAL);
+    }
+}

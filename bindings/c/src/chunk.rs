@@ -1,0 +1,192 @@
+//! `upload_chunk`, `upload_receipt`, and the call between them.
+
+use std::ffi::{c_char, c_void};
+use std::mem::{offset_of, size_of};
+
+use engine::{Chunk, Receipt, Result};
+
+use crate::error::upload_error;
+use crate::handle::Out;
+use crate::result::upload_result;
+use crate::store::upload_store;
+use crate::{args, boundary};
+
+/// Room for a uid with its NUL, in this and all later versions: a uid is always shorter than this.
+/// How long exactly, and of which characters, may change.
+pub const UPLOAD_UID_SIZE: usize = 64;
+
+/// One chunk of a file, as it came from the client. Start with UPLOAD_CHUNK_INIT and set the members:
+/// zero always means that something is absent. The library reads the struct and what it points to
+/// during the call only and changes nothing.
+///
+/// Later versions append members. struct_size tells the library how many of them the program knows. An
+/// older library accepts a larger struct if the part it does not know is zero, and otherwise answers
+/// UPLOAD_INVALID_ARGUMENT, so that nothing asked for is ever silently ignored.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct upload_chunk {
+    /// sizeof(upload_chunk), which UPLOAD_CHUNK_INIT sets.
+    pub struct_size: usize,
+    /// NULL or "" starts an upload. For further chunks, what the first one's receipt says.
+    pub upload_uid: *const c_char,
+    /// The client's name for the file, UTF-8, at most 4096 bytes; kept word for word, and never used
+    /// in a path. That of the first chunk stands. May be NULL.
+    pub file_name: *const c_char,
+    /// Bytes of the whole file; the same in every chunk of an upload. At most 2^63 - 1.
+    pub total_size: u64,
+    /// Which chunk this is, counted from 0.
+    pub chunk_number: u64,
+    /// How many chunks there are, at least 1; the same in every chunk of an upload.
+    pub chunk_count: u64,
+    /// The bytes of this chunk. May be NULL if content_size is 0.
+    pub content: *const c_void,
+    /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted.
+    pub content_size: usize,
+}
+
+/// The answer to an accepted chunk. Start with UPLOAD_RECEIPT_INIT. Written on success only, so one
+/// receipt can be passed to all chunks of an upload, and upload_chunk.upload_uid may point into it.
+///
+/// Later versions append members. The library writes those that both it and, by struct_size, the program
+/// know; the rest and struct_size it leaves alone.
+#[repr(C)]
+pub struct upload_receipt {
+    /// sizeof(upload_receipt), which UPLOAD_RECEIPT_INIT sets.
+    pub struct_size: usize,
+    /// The uid of the upload, NUL-terminated. It is a secret between this program and the client.
+    pub upload_uid: [c_char; UPLOAD_UID_SIZE],
+    /// 1 if all chunks are there, as far as this call can tell, otherwise 0. A hint, for clients that
+    /// send no signal of their own when they are done: upload_get decides.
+    pub received_all: i32,
+}
+
+// These are the sizes and offsets of the first release; a new member goes to the end, and gets a line here.
+const _: () = {
+    assert!(size_of::<upload_chunk>() == 64);
+    assert!(offset_of!(upload_chunk, struct_size) == 0);
+    assert!(offset_of!(upload_chunk, upload_uid) == 8);
+    assert!(offset_of!(upload_chunk, file_name) == 16);
+    assert!(offset_of!(upload_chunk, total_size) == 24);
+    assert!(offset_of!(upload_chunk, chunk_number) == 32);
+    assert!(offset_of!(upload_chunk, chunk_count) == 40);
+    assert!(offset_of!(upload_chunk, content) == 48);
+    assert!(offset_of!(upload_chunk, content_size) == 56);
+    assert!(size_of::<upload_receipt>() == 80);
+    assert!(offset_of!(upload_receipt, struct_size) == 0);
+    assert!(offset_of!(upload_receipt, upload_uid) == 8);
+    assert!(offset_of!(upload_receipt, received_all) == 72);
+};
+
+/// The smallest `struct_size` of each: that of the first release.
+const CHUNK_MIN: usize = 64;
+const RECEIPT_MIN: usize = 80;
+
+/// No later version will be larger. A `struct_size` beyond is rubbish, and must not be read up to.
+const CHUNK_MAX: usize = 4096;
+
+/// Receives one chunk. When it returns UPLOAD_OK, the chunk is kept, as safely as the store's durability
+/// says, and the receipt tells which upload it belongs to.
+///
+/// Chunks may come in any order, several at once, from any thread, process or connection, and more than
+/// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
+/// is not finished. A first chunk that is refused leaves nothing behind.
+///
+/// Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
+/// store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_handle_chunk(
+    store: *const upload_store,
+    chunk: *const upload_chunk,
+    receipt: *mut upload_receipt,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let error = unsafe { Out::cleared(error) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let store = unsafe { args::required("store", store) }?;
+        // SAFETY: NULL or `struct_size` bytes that start with it, by the header's contract.
+        let chunk = unsafe { known_part(chunk) }?;
+        // SAFETY: as for the chunk, and writable.
+        let receipt = unsafe { ReceiptOut::new(receipt) }?;
+        // SAFETY: NULL or a C string, by the header's contract. It may lie in the receipt, which is written after its
+        // last use.
+        let uid = unsafe { args::uid(chunk.upload_uid) };
+        let chunk = Chunk {
+            upload_uid: &uid,
+            // SAFETY: NULL or a C string, by the header's contract.
+            file_name: unsafe { args::text("file_name", chunk.file_name) }?,
+            total_size: chunk.total_size,
+            chunk_number: chunk.chunk_number,
+            chunk_count: chunk.chunk_count,
+            // SAFETY: `content_size` readable bytes, by the header's contract.
+            content: unsafe { args::bytes("content", chunk.content, chunk.content_size) }?,
+        };
+        receipt.write(&store.handle_chunk(&chunk)?);
+        Ok(())
+    })
+}
+
+/// A copy of the part of a chunk that this version knows; what lies beyond must be zero.
+///
+/// Structs are read and written unaligned: other languages lay them out in byte buffers.
+///
+/// # Safety
+/// `chunk` is NULL or points to a `struct_size` and as many readable bytes as that says.
+unsafe fn known_part(chunk: *const upload_chunk) -> Result<upload_chunk> {
+    const KNOWN: usize = size_of::<upload_chunk>();
+    if chunk.is_null() {
+        return Err(args::invalid("chunk is NULL"));
+    }
+    // SAFETY: `struct_size` is the first member.
+    let size = unsafe { chunk.cast::<usize>().read_unaligned() };
+    if !(CHUNK_MIN..=CHUNK_MAX).contains(&size) {
+        return Err(args::invalid(format!("the chunk's struct_size is {size}; was UPLOAD_CHUNK_INIT used?")));
+    }
+    if size > KNOWN {
+        // SAFETY: within `size` bytes, by this function's contract.
+        let unknown = unsafe { std::slice::from_raw_parts(chunk.cast::<u8>().add(KNOWN), size - KNOWN) };
+        if unknown.iter().any(|&byte| byte != 0) {
+            return Err(args::invalid(format!(
+                "the chunk's struct_size is {size}, with members unknown to this version"
+            )));
+        }
+    }
+    // The first release is still the current one, so there is no shorter struct to complete with zeros.
+    const { assert!(CHUNK_MIN == KNOWN) };
+    // SAFETY: at least `KNOWN` bytes; any bytes are an `upload_chunk`.
+    Ok(unsafe { chunk.read_unaligned() })
+}
+
+/// Where the receipt goes.
+struct ReceiptOut(*mut upload_receipt);
+
+impl ReceiptOut {
+    /// # Safety
+    /// `receipt` is NULL or points to a `struct_size` and as many writable bytes as that says, until the last use.
+    unsafe fn new(receipt: *mut upload_receipt) -> Result<ReceiptOut> {
+        if receipt.is_null() {
+            return Err(args::invalid("receipt is NULL"));
+        }
+        // SAFETY: `struct_size` is the first member.
+        let size = unsafe { receipt.cast::<usize>().read_unaligned() };
+        if size < RECEIPT_MIN {
+            return Err(args::invalid(format!("the receipt's struct_size is {size}; was UPLOAD_RECEIPT_INIT used?")));
+        }
+        Ok(ReceiptOut(receipt))
+    }
+
+    /// Fills the members. All of them are in every `struct_size` that `new` lets pass.
+    fn write(self, answer: &Receipt) {
+        let uid = answer.upload_uid.as_str().as_bytes();
+        let mut text = [0; UPLOAD_UID_SIZE];
+        // One byte stays: the NUL.
+        text[..UPLOAD_UID_SIZE - 1][..uid.len()].copy_from_slice(uid);
+        // SAFETY: by the contract of `new`; no reference to the receipt's memory is alive.
+        unsafe {
+            (&raw mut (*self.0).upload_uid).cast::<[u8; UPLOAD_UID_SIZE]>().write_unaligned(text);
+            (&raw mut (*self.0).received_all).write_unaligned(answer.received_all.into());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `upload_error`: why a call failed, with the facts.
+
+use std::ffi::{CStr, CString, c_char};
+use std::os::unix::ffi::OsStrExt;
+
+use engine::Error;
+
+use crate::boundary;
+use crate::handle::{self, Handle};
+use crate::result::upload_result;
+
+/// Why a call failed. It may be shared between threads and may outlive the store. The functions below answer
+/// for every error: NULL or 0 where a fact does not apply to it, and also when they are asked about NULL.
+pub struct upload_error {
+    _private: [u8; 0],
+}
+
+impl Handle for upload_error {
+    type Value = Facts;
+}
+
+// The header promises it.
+const _: () = handle::shareable::<Facts>();
+
+/// What is behind the handle.
+pub(crate) struct Facts {
+    code: upload_result,
+    message: CString,
+    os_errno: i32,
+    path: Option<CString>,
+    missing_count: u64,
+    first_missing: u64,
+    limit: Option<CString>,
+    limit_value: u64,
+    received_size: u64,
+    declared_size: u64,
+}
+
+impl Facts {
+    pub(crate) fn new(error: &Error) -> Facts {
+        let mut facts = Facts {
+            code: error.kind().into(),
+            message: c_string(error.to_string().into_bytes()),
+            os_errno: error.os_errno().unwrap_or(0),
+            path: error.path().map(|path| c_string(path.as_os_str().as_bytes().to_vec())),
+            missing_count: 0,
+            first_missing: 0,
+            limit: None,
+            limit_value: 0,
+            received_size: 0,
+            declared_size: 0,
+        };
+        match *error {
+            Error::LimitExceeded { limit, value, .. } => {
+                facts.limit = Some(c_string(limit.into()));
+                facts.limit_value = value;
+            }
+            Error::Incomplete { missing_count, first_missing, .. } => {
+                facts.missing_count = missing_count;
+                facts.first_missing = first_missing;
+            }
+            Error::SizeMismatch { received_size, declared_size, .. } => {
+                facts.received_size = received_size;
+                facts.declared_size = declared_size;
+            }
+            _ => {}
+        }
+        facts
+    }
+
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        self.message.to_str().unwrap()
+    }
+}
+
+/// A text for C; from a NUL on, if there should be one, it is lost.
+fn c_string(mut bytes: Vec<u8>) -> CString {
+    bytes.push(0);
+    CStr::from_bytes_until_nul(&bytes).unwrap_or_default().to_owned()
+}
+
+/// What the call returned; UPLOAD_OK for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_code(error: *const upload_error) -> upload_result {
+    ask(error, upload_result::UPLOAD_OK, |facts| facts.code)
+}
+
+/// A sentence in English, UTF-8, for logs; "" for NULL, and never NULL itself. It names figures and the
+/// first eight digits of the uid, quotes what the client sent with odd characters escaped, and holds no
+/// content. It may change from version to version; show clients the name of the result instead.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_message(error: *const upload_error) -> *const c_char {
+    ask(error, c"".as_ptr(), |facts| facts.message.as_ptr())
+}
+
+/// UPLOAD_IO and UPLOAD_NO_SPACE: the operating system's error number, as in <errno.h>.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_os_errno(error: *const upload_error) -> i32 {
+    ask(error, 0, |facts| facts.os_errno)
+}
+
+/// UPLOAD_IO and UPLOAD_NO_SPACE: the path concerned. It may contain the whole uid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_path(error: *const upload_error) -> *const c_char {
+    ask(error, std::ptr::null(), |facts| facts.path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()))
+}
+
+/// UPLOAD_INCOMPLETE: how many chunks are missing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_missing_count(error: *const upload_error) -> u64 {
+    ask(error, 0, |facts| facts.missing_count)
+}
+
+/// UPLOAD_INCOMPLETE: the number of the first chunk that is missing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_first_missing(error: *const upload_error) -> u64 {
+    ask(error, 0, |facts| facts.first_missing)
+}
+
+/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size" or "max_chunk_count", as in the options,
+/// or "data_size", which is twice the declared size. Later versions may have more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_limit(error: *const upload_error) -> *const c_char {
+    ask(error, std::ptr::null(), |facts| facts.limit.as_ref().map_or(std::ptr::null(), |limit| limit.as_ptr()))
+}
+
+/// UPLOAD_LIMIT_EXCEEDED: the value of the limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_limit_value(error: *const upload_error) -> u64 {
+    ask(error, 0, |facts| facts.limit_value)
+}
+
+/// UPLOAD_SIZE_MISMATCH: how many bytes the chunks have together.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_received_size(error: *const upload_error) -> u64 {
+    ask(error, 0, |facts| facts.received_size)
+}
+
+/// UPLOAD_SIZE_MISMATCH: the total_size with which the upload was started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_declared_size(error: *const upload_error) -> u64 {
+    ask(error, 0, |facts| facts.declared_size)
+}
+
+/// Frees the error, and the strings that were asked of it. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_free(error: *mut upload_error) {
+    // SAFETY: NULL or a handle that is not used again, by the header's contract.
+    boundary::or((), || unsafe { handle::free(error) });
+}
+
+fn ask<T: Copy>(error: *const upload_error, absent: T, fact: impl FnOnce(&Facts) -> T) -> T {
+    // SAFETY: NULL or a live handle, by the header's contract.
+    boundary::or(absent, || unsafe { handle::borrow(error) }.map_or(absent, fact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// Every number that C can ask of `error`, and whether path and limit are there.
+    fn numbers(error: Error) -> ([u64; 6], i32, Option<CString>, Option<CString>) {
+        let raw = handle::into_raw::<upload_error>(Facts::new(&error));
+        let text = |text: *const c_char| {
+            // SAFETY: NULL or a C string of the live handle.
+            (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
+        };
+        // SAFETY: a live handle, freed at the end.
+        unsafe {
+            assert_eq!(upload_error_code(raw) as i32, error.kind().code());
+            let asked = [
+                upload_error_missing_count(raw),
+                upload_error_first_missing(raw),
+                upload_error_limit_value(raw),
+                upload_error_received_size(raw),
+                upload_error_declared_size(raw),
+                upload_error_message(raw).is_null().into(),
+            ];
+            let answer =
+                (asked, upload_error_os_errno(raw), text(upload_error_path(raw)), text(upload_error_limit(raw)));
+            upload_error_free(raw);
+            answer
+        }
+    }
+
+    #[test]
+    fn each_fact_has_its_accessor() {
+        let uid = || "01234567".to_owned();
+        let incomplete = Error::Incomplete { uid: uid(), missing_count: 3, first_missing: 5, chunk_count: 9 };
+        assert_eq!(numbers(incomplete), ([3, 5, 0, 0, 0, 0], 0, None, None));
+        let limit = Error::LimitExceeded { limit: "max_total_size", value: 7, asked: 8 };
+        assert_eq!(numbers(limit), ([0, 0, 7, 0, 0, 0], 0, None, Some(c"max_total_size".into())));
+        let size = Error::SizeMismatch { uid: uid(), received_size: 8, declared_size: 9 };
+        assert_eq!(numbers(size), ([0, 0, 0, 8, 9, 0], 0, None, None));
+        let source = io::Error::from_raw_os_error(28);
+        let full = Error::NoSpace { action: "cannot write".into(), path: "/a/b".into(), source };
+        assert_eq!(numbers(full), ([0; 6], 28, Some(c"/a/b".into()), None));
+        assert_eq!(numbers(Error::Conflict("x".into())), ([0; 6], 0, None, None));
+    }
+
+    #[test]
+    fn a_nul_ends_a_message_but_does_not_lose_it() {
+        assert_eq!(c_string(b"ab\0c".to_vec()).as_c_str(), c"ab");
+        assert_eq!(c_string(vec![]).as_c_str(), c"");
+    }
+}

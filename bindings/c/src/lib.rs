@@ -1,0 +1,113 @@
+//! chunked-upload receives a file in numbered chunks, in any order, from any process, and hands back
+//! the assembled file.
+//!
+//! A client cuts a file into chunks and sends each with the size of the file and the number of
+//! chunks. The server passes every chunk to upload_handle_chunk and sends the uid in the receipt back
+//! to the client, which puts it into all further chunks. When the client says that it is done, or
+//! when a receipt says so, upload_get gives the path of the assembled file. A complete program:
+//!
+//!     #include <chunked_upload.h>
+//!     #include <stdio.h>
+//!
+//!     int main(void)
+//!     {
+//!         upload_store *store = NULL;
+//!         upload_finished *file = NULL;
+//!         upload_error *error = NULL;
+//!         upload_receipt receipt = UPLOAD_RECEIPT_INIT;
+//!         upload_chunk chunk = UPLOAD_CHUNK_INIT;
+//!         upload_result result = upload_store_open("uploads", NULL, &store, &error);
+//!
+//!         chunk.upload_uid = receipt.upload_uid; // empty at first: that starts an upload
+//!         chunk.file_name = "hello.txt";
+//!         chunk.total_size = 10;
+//!         chunk.chunk_count = 2;
+//!         chunk.content_size = 5;
+//!         for (; result == UPLOAD_OK && chunk.chunk_number < 2; chunk.chunk_number++) {
+//!             chunk.content = chunk.chunk_number == 0 ? "hello" : "world";
+//!             result = upload_handle_chunk(store, &chunk, &receipt, &error);
+//!         }
+//!         if (result == UPLOAD_OK)
+//!             result = upload_get(store, receipt.upload_uid, &file, &error);
+//!         puts(result == UPLOAD_OK ? upload_finished_path(file) : upload_error_message(error));
+//!         upload_finished_free(file);
+//!         upload_error_free(error);
+//!         upload_store_free(store);
+//!         return result == UPLOAD_OK ? 0 : 1;
+//!     }
+//!
+//! Results. A function that can fail returns an upload_result: UPLOAD_OK, which is 0, or what went
+//! wrong. Take a value that you do not know for a failure: later versions may add some. Through the
+//! last parameter, upload_error **error, which may be NULL, a failure also gives an object with the
+//! facts; UPLOAD_OK sets it to NULL.
+//!
+//! Ownership. What comes out through a ** parameter belongs to the caller, who hands it to the _free
+//! function of its type; that accepts NULL, and handles may be freed in any order. Every ** parameter
+//! is set on every return, to NULL when there is nothing to give; what it held before is neither
+//! looked at nor freed. A const char * that a function returns belongs to the handle it was asked of
+//! and is valid until that is freed. Nothing is ever to be given to free(). Of what the caller passes
+//! in, the library keeps nothing: strings, content and options are read during the call only.
+//!
+//! Arguments. Strings end with NUL. Uids and file names are UTF-8, paths are bytes. A NULL that is not
+//! expressly allowed, and a number out of its range, is UPLOAD_INVALID_ARGUMENT, never a crash; but a
+//! pointer that is not NULL has to point to what the declaration says.
+//!
+//! Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
+//! one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
+//! The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
+//!
+//! Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
+//! of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
+//! made before a fork works in the child. One thing to know: a child that is forked by one thread while
+//! another is inside a call shares the lock of that call until it execs or exits, and until then other
+//! calls for the same chunk, or upload_get of the same upload, may wait for it.
+//!
+//! Time. Every call blocks and cannot be interrupted or cancelled; a program with an event loop calls
+//! from a thread. upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the
+//! size of the file and the number of chunks. upload_get takes time in proportion to the number of
+//! chunks: the file is put in place by renaming, not by copying. It takes time in proportion to the
+//! bytes, the first time, in two cases: after a reboot or a remount, when what was not known to be on
+//! disk is read and compared with its checksum; and for chunks that could not be written to their final
+//! place when they arrived (all but the last should be of one size). Such work is recorded as it goes:
+//! when a call is killed half-way, the next continues. No call needs memory in proportion to the file.
+//!
+//! Files. Each upload is one directory, named after its uid, in the directory of the store. Opening a
+//! store creates nothing; the first chunk creates the directory if only its last component is missing.
+//! The finished file is the caller's: read it, rename it elsewhere or remove it; the upload then answers
+//! UPLOAD_GONE. To forget an upload, remove its directory; nothing else expires it. Network file systems
+//! (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with UPLOAD_IO: they cannot
+//! keep these promises.
+//! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
+//! with other bytes or in uneven sizes can take it to twice the file, never further.
+//!
+//! Secrets. A uid is the only thing that protects an upload: whoever knows it may add to the upload
+//! and learn where its file is. It is random and cannot be guessed. Messages show its first eight
+//! digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
+//!
+//! Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
+//! removed or changed: programs compiled with an older header keep working with a newer library.
+//! Functions, results and members at the end of upload_chunk and upload_receipt may be added.
+
+#![allow(non_camel_case_types)] // the names are C's
+#![allow(clippy::missing_safety_doc)] // the contract of each function is written for C, above and in its comment
+#![allow(clippy::doc_lazy_continuation, clippy::tabs_in_doc_comments)]
+
+mod args;
+mod boundary;
+mod handle;
+
+// The rest is in the order in which a reader of the header wants it.
+
+mod result;
+
+mod options;
+
+mod store;
+
+mod chunk;
+
+mod finished;
+
+mod error;
+
+mod version;

@@ -1,0 +1,190 @@
+//! `upload_options`: the options of a store, set one by one.
+
+use std::ffi::c_char;
+
+use engine::{Durability, Options};
+
+use crate::handle::{self, Handle, Out};
+use crate::result::upload_result;
+use crate::{args, boundary};
+
+/// A value for upload_options_set_durability: an acknowledged chunk and a finished file survive the
+/// death of every process, at any instant, but perhaps not a power failure. The default.
+pub const UPLOAD_DURABILITY_PROCESS: i32 = 0;
+/// A value for upload_options_set_durability: besides, the finished file survives power failure once
+/// upload_get has returned it.
+pub const UPLOAD_DURABILITY_COMPLETE: i32 = 1;
+/// A value for upload_options_set_durability: besides, every acknowledged chunk survives power failure.
+pub const UPLOAD_DURABILITY_CHUNK: i32 = 2;
+
+/// Limits and habits of a store. Made by upload_options_new with the default values, changed by the
+/// setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
+///
+/// Options belong to the store handle, not to the directory: two programs may open the same directory
+/// with different ones. Only with different prefixes they do not see each other's uploads.
+///
+/// Every setter refuses a value that no store could work with at once: it returns
+/// UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
+pub struct upload_options {
+    _private: [u8; 0],
+}
+
+impl Handle for upload_options {
+    type Value = Options;
+}
+
+/// New options with the default values, to be freed with upload_options_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn upload_options_new() -> *mut upload_options {
+    boundary::or(std::ptr::null_mut(), || handle::into_raw(Options::default()))
+}
+
+/// Frees options. NULL is allowed. Stores that were opened with them are not affected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_options_free(options: *mut upload_options) {
+    // SAFETY: NULL or a handle that is not used again, by the header's contract.
+    boundary::or((), || unsafe { handle::free(options) });
+}
+
+/// The largest total_size of a new upload, in bytes; 0 means no limit. Default 0. A larger one is
+/// UPLOAD_LIMIT_EXCEEDED. This limit is checked on the first chunk of an upload only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_max_total_size(options: *mut upload_options, bytes: u64) -> upload_result {
+    set(options, |options| options.max_total_size = bytes)
+}
+
+/// The largest chunk_count of a new upload; 0 means no limit. Default 1,000,000. A larger one is
+/// UPLOAD_LIMIT_EXCEEDED. Each chunk takes 32 bytes on disk. This limit is checked on the first chunk of
+/// an upload only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_max_chunk_count(
+    options: *mut upload_options,
+    chunks: u64,
+) -> upload_result {
+    set(options, |options| options.max_chunk_count = chunks)
+}
+
+/// How many bytes must stay free on the file system after the declared size of a new upload. Default
+/// 16 MiB. Where less would stay, the first chunk is answered UPLOAD_NO_SPACE.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_options, bytes: u64) -> upload_result {
+    set(options, |options| options.min_free_space = bytes)
+}
+
+/// What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
+/// upload keeps the highest level with which it was ever called. Whatever the level, upload_get returns
+/// only the right bytes: after a power failure it reads what was not known to be on disk, compares it
+/// with its checksum, and counts damaged chunks as missing.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_durability(options: *mut upload_options, durability: i32) -> upload_result {
+    let level = match durability {
+        UPLOAD_DURABILITY_PROCESS => Durability::Process,
+        UPLOAD_DURABILITY_COMPLETE => Durability::Complete,
+        UPLOAD_DURABILITY_CHUNK => Durability::Chunk,
+        _ => return upload_result::UPLOAD_INVALID_ARGUMENT,
+    };
+    set(options, |options| options.durability = level)
+}
+
+/// What stands before the uid in the names of upload directories: UTF-8, up to 64 bytes, without '/'.
+/// Default "".
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_prefix(
+    options: *mut upload_options,
+    prefix: *const c_char,
+) -> upload_result {
+    // SAFETY: NULL or a C string, by the header's contract.
+    match unsafe { args::text("prefix", prefix) } {
+        Ok(text) if !prefix.is_null() => set(options, |options| options.prefix = text.to_owned()),
+        _ => upload_result::UPLOAD_INVALID_ARGUMENT,
+    }
+}
+
+/// Permissions of directories, whatever the umask; must include 0700. Default 0700.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_options, mode: u32) -> upload_result {
+    set(options, |options| options.dir_mode = mode)
+}
+
+/// Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_file_mode(options: *mut upload_options, mode: u32) -> upload_result {
+    set(options, |options| options.file_mode = mode)
+}
+
+/// Changes a copy, and keeps it if a store could work with it.
+fn set(options: *mut upload_options, change: impl FnOnce(&mut Options)) -> upload_result {
+    // SAFETY: NULL is allowed.
+    let nowhere = unsafe { Out::cleared(std::ptr::null_mut()) };
+    boundary::call(&nowhere, || {
+        // SAFETY: NULL or a handle that nobody else uses during the call, by the header's contract.
+        let options = unsafe { handle::borrow_mut(options) }.ok_or_else(|| args::invalid("options is NULL"))?;
+        let mut changed = options.clone();
+        change(&mut changed);
+        changed.validate()?;
+        *options = changed;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The options after `change`, and what it returned.
+    fn after(change: impl FnOnce(*mut upload_options) -> upload_result) -> (Options, upload_result) {
+        let raw = upload_options_new();
+        let result = change(raw);
+        // SAFETY: a live handle, used by nobody else.
+        let options = unsafe { handle::borrow(raw) }.unwrap().clone();
+        // SAFETY: as above; not used again.
+        unsafe { upload_options_free(raw) };
+        (options, result)
+    }
+
+    #[test]
+    fn every_setter_sets_its_option_and_no_other() {
+        let changed = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            (options, upload_result::UPLOAD_OK)
+        };
+        // SAFETY: `after` passes a live handle; the texts are C strings.
+        unsafe {
+            assert_eq!(after(|o| upload_options_set_max_total_size(o, 5)), changed(|o| o.max_total_size = 5));
+            assert_eq!(after(|o| upload_options_set_max_chunk_count(o, 5)), changed(|o| o.max_chunk_count = 5));
+            assert_eq!(after(|o| upload_options_set_min_free_space(o, 5)), changed(|o| o.min_free_space = 5));
+            assert_eq!(after(|o| upload_options_set_prefix(o, c"u_".as_ptr())), changed(|o| o.prefix = "u_".into()));
+            assert_eq!(after(|o| upload_options_set_dir_mode(o, 0o750)), changed(|o| o.dir_mode = 0o750));
+            assert_eq!(after(|o| upload_options_set_file_mode(o, 0o640)), changed(|o| o.file_mode = 0o640));
+            for (number, level) in [(0, Durability::Process), (1, Durability::Complete), (2, Durability::Chunk)] {
+                let (options, result) = after(|o| upload_options_set_durability(o, number));
+                assert_eq!((options.durability, result), (level, upload_result::UPLOAD_OK));
+            }
+        }
+    }
+
+    #[test]
+    fn bad_values_change_nothing() {
+        let refused = (Options::default(), upload_result::UPLOAD_INVALID_ARGUMENT);
+        // SAFETY: `after` passes a live handle; the texts are NULL or C strings.
+        unsafe {
+            for number in [-1, 3, i32::MIN, i32::MAX] {
+                assert_eq!(after(|o| upload_options_set_durability(o, number)), refused);
+            }
+            for prefix in [c"a/b", c"\xff"] {
+                assert_eq!(after(|o| upload_options_set_prefix(o, prefix.as_ptr())), refused);
+            }
+            assert_eq!(after(|o| upload_options_set_prefix(o, std::ptr::null())), refused);
+            assert_eq!(after(|o| upload_options_set_dir_mode(o, 0)), refused);
+            assert_eq!(after(|o| upload_options_set_file_mode(o, u32::MAX)), refused);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `upload_store`: a directory in which uploads are received.
+
+use std::ffi::c_char;
+
+use engine::Store;
+
+use crate::error::upload_error;
+use crate::handle::{self, Handle, Out};
+use crate::options::upload_options;
+use crate::result::upload_result;
+use crate::{args, boundary};
+
+/// A directory in which uploads are received, and the options with which this program does it.
+///
+/// It is an absolute path and options, nothing more: no descriptor, no lock, no thread. Any number of
+/// threads may use it at once, and so may the children of a fork. It must outlive the calls that use
+/// it, but not what they returned.
+pub struct upload_store {
+    _private: [u8; 0],
+}
+
+impl Handle for upload_store {
+    type Value = Store;
+}
+
+// The header promises it.
+const _: () = handle::shareable::<Store>();
+
+/// Opens the directory path as a store and sets *store, to be freed with upload_store_free.
+///
+/// Creates nothing: a server may open the store as root and receive as another user. Later, the first
+/// chunk makes the directory if only the last component of its path is missing. A relative path is
+/// resolved against the current directory now, not later. options may be NULL, for the defaults, and
+/// may be changed or freed afterwards.
+///
+/// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
+/// the file system is one on which uploads are not safe (a network file system) or cannot be asked.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_store_open(
+    path: *const c_char,
+    options: *const upload_options,
+    store: *mut *mut upload_store,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let (store, error) = unsafe { (Out::cleared(store), Out::cleared(error)) };
+    boundary::call(&error, || {
+        args::wanted("store", &store)?;
+        // SAFETY: NULL or a C string, by the header's contract.
+        let path = unsafe { args::path("path", path) }?;
+        // SAFETY: NULL or a live handle that nobody changes during the call, by the header's contract.
+        let options = unsafe { handle::borrow(options) }.cloned().unwrap_or_default();
+        store.give(Store::open(path, options)?);
+        Ok(())
+    })
+}
+
+/// Frees the handle. NULL is allowed. The directory and the uploads in it stay as they are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_store_free(store: *mut upload_store) {
+    // SAFETY: NULL or a handle that is not used again, by the header's contract.
+    boundary::or((), || unsafe { handle::free(store) });
+}

@@ -1,0 +1,200 @@
+//! Compiles and runs the C and C++ programs of tests/c, tests/cpp and examples, against the release library, as C and as
+//! C++, with the compiler's warnings as errors. `UPLOAD_TEST_RUNNER=valgrind` runs them under valgrind.
+
+#[path = "programs/build.rs"]
+mod build;
+mod common;
+#[path = "programs/vectors.rs"]
+mod vectors;
+
+use std::fs;
+use std::path::PathBuf;
+
+use build::{Dialect, Program, programs, runner, stem};
+use common::{cc, cxx, root, run};
+
+const NONE: [&str; 0] = [];
+
+/// The programs that take no more than an empty directory.
+fn c_programs() -> Vec<PathBuf> {
+    runnable(programs("tests/c", "c", &["replay", "faulty"]))
+}
+
+fn cpp_programs() -> Vec<PathBuf> {
+    runnable(programs("tests/cpp", "cpp", &["replay", "twice_main", "twice_other"]))
+}
+
+/// Valgrind (3.19) stops all threads while one waits for an open-file-description lock, so it waits for ever.
+fn runnable(mut sources: Vec<PathBuf>) -> Vec<PathBuf> {
+    sources.retain(|source| runner().is_none() || stem(source) != "threads");
+    sources
+}
+
+#[test]
+fn c_programs_as_c() {
+    for source in c_programs() {
+        Program::build(Dialect::C11, &[source]).run(&NONE);
+    }
+}
+
+#[test]
+fn c_programs_as_cpp() {
+    for source in c_programs() {
+        Program::build(Dialect::CAsCpp17, &[source]).run(&NONE);
+    }
+}
+
+#[test]
+fn cpp_programs_as_cpp17() {
+    for source in cpp_programs() {
+        Program::build(Dialect::Cpp17, &[source]).run(&NONE);
+    }
+}
+
+#[test]
+fn cpp_programs_as_cpp20() {
+    for source in cpp_programs() {
+        Program::build(Dialect::Cpp20, &[source]).run(&NONE);
+    }
+}
+
+#[test]
+fn headers_stand_alone_and_twice_in_one_program() {
+    let include = root().join("include");
+    let strict = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-pedantic-errors", "-Werror"];
+    run(cc().args(["-std=c99", "-x", "c"]).args(strict).arg(include.join("chunked_upload.h")));
+    run(cxx().args(["-std=c++11", "-x", "c++"]).args(strict).arg(include.join("chunked_upload.h")));
+    run(cxx().args(["-std=c++17", "-x", "c++"]).args(strict).arg(include.join("chunked_upload.hpp")));
+    let twice = ["twice_main", "twice_other"].map(|name| root().join(format!("tests/cpp/{name}.cpp")));
+    Program::build(Dialect::Cpp17, &twice).run(&NONE);
+}
+
+/// What the headers show as a complete program is one.
+#[test]
+fn the_headers_examples_work() {
+    for (header, dialect, source) in
+        [("chunked_upload.h", Dialect::C11, "example.c"), ("chunked_upload.hpp", Dialect::Cpp17, "example.cpp")]
+    {
+        let text = fs::read_to_string(root().join("include").join(header)).unwrap();
+        let code = text.lines().skip_while(|line| !line.ends_with("A complete program:")).skip(2);
+        let code = code.map_while(|line| if line == " *" { Some("") } else { line.strip_prefix(" *     ") });
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(source);
+        fs::write(&file, code.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+        let said = String::from_utf8(Program::build(dialect, &[file]).run(&NONE).stdout).unwrap();
+        assert!(said.trim_end().starts_with('/') && said.contains("/uploads/"), "a path: {said}");
+    }
+}
+
+/// So is what the README shows.
+#[test]
+fn the_readmes_examples_work() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    for (language, dialect) in [("c", Dialect::C11), ("cpp", Dialect::Cpp17)] {
+        let blocks: Vec<&str> =
+            text.split("\n```").filter_map(|part| part.strip_prefix(language)?.strip_prefix('\n')).collect();
+        assert_eq!(blocks.len(), 1, "{language}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("example").with_extension(language);
+        fs::write(&file, format!("{}\n", blocks[0])).unwrap();
+        let said = String::from_utf8(Program::build(dialect, &[file]).run(&NONE).stdout).unwrap();
+        assert!(said.trim_end().starts_with('/') && said.contains("/uploads/"), "a path: {said}");
+    }
+}
+
+#[test]
+fn the_example_uploads_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "0123456789".repeat(100_003)).unwrap();
+    let program = Program::build(Dialect::C11, &[root().join("examples/upload.c")]);
+    let store = tempfile::tempdir().unwrap();
+    let said = program.run_in(store.path(), &[&file]).stdout;
+    let path = String::from_utf8(said).unwrap();
+    assert_eq!(fs::read(path.trim_end()).unwrap(), fs::read(&file).unwrap());
+}
+
+// --- transcripts ---
+
+fn transcripts() -> Vec<PathBuf> {
+    programs("tests/vectors", "json", &[])
+}
+
+fn replays() -> [Program; 2] {
+    [(Dialect::C11, "tests/c/replay.c"), (Dialect::Cpp17, "tests/cpp/replay.cpp")]
+        .map(|(dialect, source)| Program::build(dialect, &[root().join(source)]))
+}
+
+#[test]
+fn transcripts_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let replays = replays();
+    for vector in transcripts() {
+        let script = dir.path().join(format!("{}.tsv", stem(&vector)));
+        fs::write(&script, vectors::script(&vector)).unwrap();
+        for replay in &replays {
+            replay.run(&[&script]);
+        }
+    }
+}
+
+/// Whichever fact of a transcript is made wrong, the replay notices.
+#[test]
+fn a_wrong_transcript_does_not_replay() {
+    if runner().is_some() {
+        return; // The programs are the same, only slower.
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("wrong.tsv");
+    let replays = replays();
+    let right = vectors::script(&root().join("tests/vectors/two_chunks.json"));
+    let lines: Vec<&str> = right.lines().collect();
+    let facts: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].starts_with("expect\t")).collect();
+    assert!(facts.len() > 10);
+    for at in facts {
+        let mut wrong: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+        wrong[at] = match lines[at].strip_prefix("expect\tcontent\t") {
+            Some(_) => "expect\tcontent\t616263646567\t6".to_owned(),
+            None => format!("{}7", lines[at]),
+        };
+        fs::write(&script, wrong.join("\n") + "\n").unwrap();
+        for replay in &replays {
+            let (_, output) = replay.try_run(&[&script]);
+            assert!(!output.status.success(), "accepted: {}", wrong[at]);
+        }
+    }
+}
+
+// --- tools ---
+
+#[test]
+fn programs_are_clean_under_sanitizers() {
+    if runner().is_some() {
+        return; // Sanitizers and valgrind exclude each other.
+    }
+    for source in c_programs() {
+        Program::sanitized(Dialect::C11, &[source]).run(&NONE);
+    }
+    for source in cpp_programs() {
+        Program::sanitized(Dialect::Cpp17, &[source]).run(&NONE);
+    }
+}
+
+/// The tools that find nothing above do find something when it is there.
+#[test]
+fn the_tools_bite() {
+    let faulty = [root().join("tests/c/faulty.c")];
+    let (program, traces): (_, &[_]) = match runner() {
+        Some(_) => (Program::build(Dialect::C11, &faulty), &[("leak", "definitely lost"), ("read", "Invalid read")]),
+        None => {
+            let traces = &[("leak", "LeakSanitizer"), ("read", "heap-use-after-free"), ("overflow", "runtime error")];
+            (Program::sanitized(Dialect::C11, &faulty), traces)
+        }
+    };
+    program.run(&["nothing"]);
+    for (fault, trace) in traces {
+        let (command, output) = program.try_run(&[fault]);
+        let said = common::told(&command, &output);
+        assert!(!output.status.success() && said.contains(trace), "{said}");
+    }
+}

@@ -1,0 +1,335 @@
+/* C++17 face of chunked_upload.h: handles free themselves, failures are exceptions.
+ *
+ * What the calls do, how they fail, and what holds for threads, forks and file systems is explained in
+ * chunked_upload.h. A complete program:
+ *
+ *     #include <chunked_upload.hpp>
+ *     #include <iostream>
+ *
+ *     int main()
+ *     {
+ *         try {
+ *             const chunked_upload::store store("uploads");
+ *             chunked_upload::chunk chunk;
+ *             chunk.file_name = "hello.txt";
+ *             chunk.total_size = 10;
+ *             chunk.chunk_count = 2;
+ *             for (const std::string_view half : {"hello", "world"}) {
+ *                 chunk.content = half;
+ *                 chunk.upload_uid = store.handle_chunk(chunk).upload_uid;
+ *                 ++chunk.chunk_number;
+ *             }
+ *             std::cout << store.get(chunk.upload_uid).path() << '\n';
+ *         } catch (const chunked_upload::error &error) {
+ *             std::cerr << error.what() << '\n';
+ *             return 1;
+ *         }
+ *     }
+ *
+ * store, options and finished hold one handle each: they are as large as a pointer, can be moved and not
+ * copied, and after a move are good for assigning and destroying only (a call throws
+ * UPLOAD_INVALID_ARGUMENT). Each has native_handle(), which lends the handle to a C function, release(),
+ * which gives it away, and adopt(), which takes one over.
+ */
+
+#ifndef CHUNKED_UPLOAD_HPP
+#define CHUNKED_UPLOAD_HPP
+
+#if !defined(__cplusplus) || __cplusplus < 201703L
+#error "chunked_upload.hpp needs C++17"
+#endif
+
+#include "chunked_upload.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace chunked_upload {
+
+namespace detail {
+
+struct deleter {
+    void operator()(upload_store *handle) const noexcept { upload_store_free(handle); }
+    void operator()(upload_options *handle) const noexcept { upload_options_free(handle); }
+    void operator()(upload_finished *handle) const noexcept { upload_finished_free(handle); }
+    void operator()(upload_error *handle) const noexcept { upload_error_free(handle); }
+};
+
+template <typename Handle>
+using owner = std::unique_ptr<Handle, deleter>;
+
+inline std::string text(const char *from) { return from == nullptr ? std::string() : std::string(from); }
+
+} // namespace detail
+
+/* A failed call. what() is the message, for logs; code() says what went wrong, and the rest are the facts
+ * that go with it: 0 or "" where one does not apply. Copies share the facts. */
+class error : public std::runtime_error {
+public:
+    /* Takes over the object, which may be NULL. */
+    error(upload_result code, upload_error *facts) : error(code, detail::owner<upload_error>(facts)) {}
+
+    error(upload_result code, const char *message) : std::runtime_error(message), code_(code) {}
+
+    upload_result code() const noexcept { return code_; }
+    /* The name of the code: what a server's clients may see. */
+    const char *name() const noexcept { return upload_result_name(code_); }
+
+    /* UPLOAD_IO and UPLOAD_NO_SPACE. The path may hold the whole uid, which is a secret. */
+    int os_errno() const noexcept { return upload_error_os_errno(facts_.get()); }
+    std::string path() const { return detail::text(upload_error_path(facts_.get())); }
+
+    /* UPLOAD_INCOMPLETE. */
+    std::uint64_t missing_count() const noexcept { return upload_error_missing_count(facts_.get()); }
+    std::uint64_t first_missing() const noexcept { return upload_error_first_missing(facts_.get()); }
+
+    /* UPLOAD_LIMIT_EXCEEDED. */
+    std::string limit() const { return detail::text(upload_error_limit(facts_.get())); }
+    std::uint64_t limit_value() const noexcept { return upload_error_limit_value(facts_.get()); }
+
+    /* UPLOAD_SIZE_MISMATCH. */
+    std::uint64_t received_size() const noexcept { return upload_error_received_size(facts_.get()); }
+    std::uint64_t declared_size() const noexcept { return upload_error_declared_size(facts_.get()); }
+
+private:
+    error(upload_result code, detail::owner<upload_error> facts)
+        : std::runtime_error(upload_error_message(facts.get())), code_(code), facts_(std::move(facts))
+    {
+    }
+
+    upload_result code_;
+    std::shared_ptr<const upload_error> facts_;
+};
+
+namespace detail {
+
+inline void check(upload_result code, upload_error *facts = nullptr)
+{
+    if (code != UPLOAD_OK)
+        throw error(code, facts);
+}
+
+/* A C string ends at its first NUL: a text with one inside must not pass for a shorter one. */
+inline const char *c_string(const std::string &text, upload_result otherwise, const char *message)
+{
+    if (text.find('\0') != std::string::npos)
+        throw error(otherwise, message);
+    return text.c_str();
+}
+
+} // namespace detail
+
+/* Bytes that belong to somebody else, who must keep them while the view is used. Made from a pointer and a
+ * size, or from anything contiguous with one-byte elements: std::string, std::string_view,
+ * std::vector<std::byte>, std::array<unsigned char, n>, std::span<const char>, ... An array of char is not
+ * accepted, as one cannot see whether its last byte is content or the end of a text: use
+ * std::string_view. */
+class bytes_view {
+public:
+    constexpr bytes_view() noexcept = default;
+    constexpr bytes_view(const void *data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+    template <std::size_t Size>
+    bytes_view(const char (&)[Size]) = delete;
+
+    template <typename Bytes,
+              typename Element = std::remove_pointer_t<decltype(std::data(std::declval<const Bytes &>()))>,
+              typename = std::enable_if_t<!std::is_same_v<Bytes, bytes_view> && sizeof(Element) == 1 &&
+                                          std::is_trivially_copyable_v<Element>>>
+    constexpr bytes_view(const Bytes &bytes) noexcept : data_(std::data(bytes)), size_(std::size(bytes))
+    {
+    }
+
+    constexpr const void *data() const noexcept { return data_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+
+private:
+    const void *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/* One chunk of a file; see upload_chunk. An empty upload_uid starts an upload. */
+struct chunk {
+    std::string upload_uid{};
+    std::string file_name{};
+    std::uint64_t total_size = 0;
+    std::uint64_t chunk_number = 0;
+    std::uint64_t chunk_count = 0;
+    bytes_view content{};
+};
+
+/* The answer to an accepted chunk; see upload_receipt. */
+struct receipt {
+    std::string upload_uid{};
+    bool received_all = false;
+};
+
+/* See upload_options_set_durability. */
+enum class durability : std::int32_t {
+    process = UPLOAD_DURABILITY_PROCESS,
+    complete = UPLOAD_DURABILITY_COMPLETE,
+    chunk = UPLOAD_DURABILITY_CHUNK
+};
+
+/* Limits and habits of a store, with the default values until they are set. The setters can be chained,
+ * and throw when a value is refused:
+ *
+ *     chunked_upload::store store("uploads", chunked_upload::options().prefix("u_").file_mode(0640));
+ */
+class options {
+public:
+    options() : handle_(upload_options_new())
+    {
+        if (!handle_)
+            throw error(UPLOAD_INTERNAL, "no options");
+    }
+    static options adopt(upload_options *handle) noexcept { return options(handle); }
+    upload_options *native_handle() const noexcept { return handle_.get(); }
+    upload_options *release() noexcept { return handle_.release(); }
+
+    options &max_total_size(std::uint64_t bytes)
+    {
+        return checked(upload_options_set_max_total_size(native_handle(), bytes));
+    }
+    options &max_chunk_count(std::uint64_t chunks)
+    {
+        return checked(upload_options_set_max_chunk_count(native_handle(), chunks));
+    }
+    options &min_free_space(std::uint64_t bytes)
+    {
+        return checked(upload_options_set_min_free_space(native_handle(), bytes));
+    }
+    options &durability(chunked_upload::durability level)
+    {
+        return checked(upload_options_set_durability(native_handle(), static_cast<std::int32_t>(level)));
+    }
+    options &prefix(const std::string &text)
+    {
+        const char *c_text = detail::c_string(text, UPLOAD_INVALID_ARGUMENT, "prefix contains NUL");
+        return checked(upload_options_set_prefix(native_handle(), c_text));
+    }
+    options &dir_mode(std::uint32_t mode)
+    {
+        return checked(upload_options_set_dir_mode(native_handle(), mode));
+    }
+    options &file_mode(std::uint32_t mode)
+    {
+        return checked(upload_options_set_file_mode(native_handle(), mode));
+    }
+
+private:
+    explicit options(upload_options *handle) noexcept : handle_(handle) {}
+
+    options &checked(upload_result code)
+    {
+        if (code != UPLOAD_OK)
+            throw error(code, "an option's value was refused");
+        return *this;
+    }
+
+    detail::owner<upload_options> handle_;
+};
+
+/* A finished upload; see upload_finished. Destroying it leaves the file where it is. */
+class finished {
+public:
+    static finished adopt(upload_finished *handle) noexcept { return finished(handle); }
+    upload_finished *native_handle() const noexcept { return handle_.get(); }
+    upload_finished *release() noexcept { return handle_.release(); }
+
+    std::string uid() const { return detail::text(upload_finished_uid(native_handle())); }
+    /* Where the file lies. Holds the uid. */
+    std::string path() const { return detail::text(upload_finished_path(native_handle())); }
+    /* The client's name for it: any text, and not to be made a path. */
+    std::string file_name() const { return detail::text(upload_finished_file_name(native_handle())); }
+    std::uint64_t total_size() const noexcept { return upload_finished_total_size(native_handle()); }
+    std::uint32_t crc32c() const noexcept { return upload_finished_crc32c(native_handle()); }
+
+private:
+    explicit finished(upload_finished *handle) noexcept : handle_(handle) {}
+
+    detail::owner<upload_finished> handle_;
+};
+
+/* A directory in which uploads are received; see upload_store. Its const functions may be called by any
+ * number of threads at once, and in the children of a fork. */
+class store {
+public:
+    explicit store(const std::string &path) : store(path, nullptr) {}
+    store(const std::string &path, const options &with) : store(path, with.native_handle()) {}
+    static store adopt(upload_store *handle) noexcept { return store(handle); }
+    upload_store *native_handle() const noexcept { return handle_.get(); }
+    upload_store *release() noexcept { return handle_.release(); }
+
+    /* Receives one chunk; see upload_handle_chunk. */
+    receipt handle_chunk(const chunk &chunk) const
+    {
+        upload_chunk raw = UPLOAD_CHUNK_INIT;
+        raw.upload_uid = detail::c_string(chunk.upload_uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
+        raw.file_name = detail::c_string(chunk.file_name, UPLOAD_INVALID_ARGUMENT, "file_name contains NUL");
+        raw.total_size = chunk.total_size;
+        raw.chunk_number = chunk.chunk_number;
+        raw.chunk_count = chunk.chunk_count;
+        raw.content = chunk.content.data();
+        raw.content_size = chunk.content.size();
+        upload_receipt answer = UPLOAD_RECEIPT_INIT;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_handle_chunk(native_handle(), &raw, &answer, &facts);
+        detail::check(code, facts);
+        return receipt{answer.upload_uid, answer.received_all != 0};
+    }
+
+    /* The assembled file of an upload; see upload_get. */
+    finished get(const std::string &uid) const
+    {
+        const char *c_uid = detail::c_string(uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
+        upload_finished *file = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_get(native_handle(), c_uid, &file, &facts);
+        detail::check(code, facts);
+        return finished::adopt(file);
+    }
+
+private:
+    explicit store(upload_store *handle) noexcept : handle_(handle) {}
+
+    store(const std::string &path, const upload_options *with)
+    {
+        const char *c_path = detail::c_string(path, UPLOAD_INVALID_ARGUMENT, "path contains NUL");
+        upload_store *handle = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_store_open(c_path, with, &handle, &facts);
+        detail::check(code, facts);
+        handle_.reset(handle);
+    }
+
+    detail::owner<upload_store> handle_;
+};
+
+/* The version of the library that runs; that of the headers is UPLOAD_VERSION. */
+inline std::string version() { return upload_version(); }
+
+namespace detail {
+
+template <typename Class>
+constexpr bool is_a_handle = sizeof(Class) == sizeof(void *) && std::is_nothrow_move_constructible_v<Class> &&
+                             std::is_nothrow_move_assignable_v<Class> && std::is_nothrow_destructible_v<Class> &&
+                             !std::is_copy_constructible_v<Class> && !std::is_copy_assignable_v<Class>;
+static_assert(is_a_handle<store> && is_a_handle<options> && is_a_handle<finished>, "they own one handle");
+static_assert(std::is_nothrow_copy_constructible_v<error>, "an exception is copied while it is thrown");
+
+/* The library was compiled for exactly this. */
+static_assert(sizeof(upload_result) == 4 && sizeof(upload_chunk) == 64 && sizeof(upload_receipt) == 80, "ABI");
+static_assert(offsetof(upload_chunk, content_size) == 56 && offsetof(upload_receipt, received_all) == 72, "ABI");
+
+} // namespace detail
+
+} // namespace chunked_upload
+
+#endif

@@ -1,0 +1,66 @@
+/* The numbers that programs in other languages write down. They change only with the ABI epoch. */
+
+#include "check.h"
+
+#ifdef __cplusplus
+#define _Static_assert static_assert
+#endif
+
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "64-bit");
+_Static_assert(sizeof(upload_result) == 4, "upload_result");
+
+_Static_assert(sizeof(upload_chunk) == 64, "upload_chunk");
+_Static_assert(offsetof(upload_chunk, struct_size) == 0, "struct_size");
+_Static_assert(offsetof(upload_chunk, upload_uid) == 8, "upload_uid");
+_Static_assert(offsetof(upload_chunk, file_name) == 16, "file_name");
+_Static_assert(offsetof(upload_chunk, total_size) == 24, "total_size");
+_Static_assert(offsetof(upload_chunk, chunk_number) == 32, "chunk_number");
+_Static_assert(offsetof(upload_chunk, chunk_count) == 40, "chunk_count");
+_Static_assert(offsetof(upload_chunk, content) == 48, "content");
+_Static_assert(offsetof(upload_chunk, content_size) == 56, "content_size");
+
+_Static_assert(UPLOAD_UID_SIZE == 64, "UPLOAD_UID_SIZE");
+_Static_assert(sizeof(upload_receipt) == 80, "upload_receipt");
+_Static_assert(offsetof(upload_receipt, struct_size) == 0, "struct_size");
+_Static_assert(offsetof(upload_receipt, upload_uid) == 8, "upload_uid");
+_Static_assert(offsetof(upload_receipt, received_all) == 72, "received_all");
+
+_Static_assert(UPLOAD_DURABILITY_PROCESS == 0, "process");
+_Static_assert(UPLOAD_DURABILITY_COMPLETE == 1, "complete");
+_Static_assert(UPLOAD_DURABILITY_CHUNK == 2, "chunk");
+
+static void check_name(upload_result result, int32_t number, const char *name)
+{
+    CHECK((int32_t)result == number);
+    CHECK_TEXT(name, upload_result_name(number));
+}
+
+int main(void)
+{
+    char version[64];
+    const upload_chunk chunk = UPLOAD_CHUNK_INIT;
+    const upload_receipt receipt = UPLOAD_RECEIPT_INIT;
+
+    check_name(UPLOAD_OK, 0, "ok");
+    check_name(UPLOAD_INVALID_ARGUMENT, 1, "invalid_argument");
+    check_name(UPLOAD_LIMIT_EXCEEDED, 2, "limit_exceeded");
+    check_name(UPLOAD_CHECKSUM_MISMATCH, 3, "checksum_mismatch");
+    check_name(UPLOAD_NOT_FOUND, 20, "not_found");
+    check_name(UPLOAD_INCOMPLETE, 21, "incomplete");
+    check_name(UPLOAD_CONFLICT, 22, "conflict");
+    check_name(UPLOAD_SIZE_MISMATCH, 23, "size_mismatch");
+    check_name(UPLOAD_GONE, 24, "gone");
+    check_name(UPLOAD_IO, 40, "io");
+    check_name(UPLOAD_NO_SPACE, 41, "no_space");
+    check_name(UPLOAD_INTERNAL, 90, "internal");
+    CHECK_TEXT("unknown", upload_result_name(4));
+    CHECK_TEXT("unknown", upload_result_name(-1));
+
+    snprintf(version, sizeof version, "%d.%d.%d", UPLOAD_VERSION_MAJOR, UPLOAD_VERSION_MINOR, UPLOAD_VERSION_PATCH);
+    CHECK_TEXT(UPLOAD_VERSION, version);
+    CHECK_TEXT(UPLOAD_VERSION, upload_version());
+
+    CHECK(chunk.struct_size == 64 && chunk.upload_uid == NULL && chunk.content_size == 0);
+    CHECK(receipt.struct_size == 80 && receipt.upload_uid[0] == 0 && receipt.received_all == 0);
+    return 0;
+}
