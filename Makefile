@@ -42,4 +42,56 @@ header: ## write include/chunked_upload.h and bindings/c/abi/abi.json anew from 
 valgrind: ## the C and C++ test programs under valgrind
 	UPLOAD_TEST_RUNNER=valgrind $(CARGO) test --locked -p chunked-upload-c --test programs
 
+# --- Python ------------------------------------------------------------------------------------------------------
+
+# Of the venv alone: a PYTHONPATH would put other packages before the installed ones.
+unexport PYTHONPATH PYTHONHOME
+
+WHEEL_SOURCES := Cargo.toml Cargo.lock $(shell find src bindings/python -path bindings/python/tests -prune -o \
+	-name .hypothesis -prune -o -name __pycache__ -prune -o -type f -print)
+
+$(VENV)/.made: requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PYTHON=$(PYTHON) is older than 3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.wheel: $(VENV)/.made $(WHEEL_SOURCES)
+	rm -rf build/wheels
+	$(BIN)/python -m maturin build --release --quiet -m bindings/python/Cargo.toml -i $(BIN)/python -o build/wheels
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall build/wheels/*.whl
+	touch $@
+
+wheel: $(VENV)/.wheel ## the Python package: build/wheels/*.whl, installed into .venv
+
+demo: $(VENV)/.wheel ## send FILE= (a large one is made when left out) over HTTP, in pieces, and compare
+	$(BIN)/python demo/demo.py $${FILE:+"$$FILE"}
+
+# --- all of it ---------------------------------------------------------------------------------------------------
+
+test: test-rust test-c test-python ## all tests, the Python ones against the installed wheel
+
+test-rust: ## the engine's tests
+	$(CARGO) test --locked -p chunked-upload --features test-seams
+
+test-c: $(VENV)/.made ## the C library's tests; CMake and pkg-config come from .venv
+	PATH="$(abspath $(BIN)):$$PATH" $(CARGO) test --locked -p chunked-upload-c
+
+test-python: $(VENV)/.wheel ## the Python package's tests
+	$(BIN)/python -m pytest -q bindings/python
+
+check: $(VENV)/.wheel ## formats, lints and types
+	$(CARGO) fmt --all --check
+	PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy.stubtest chunked_upload
+	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/tests demo tests/ctypes
+
+bench: ## how fast the engine receives, beside plain writes
+	$(CARGO) bench --locked -p chunked-upload
+
+clean: ## remove what was built
+	rm -rf target build $(VENV)
+
+.PHONY: wheel demo test test-rust test-c test-python check bench clean
 .PHONY: help build install header valgrind

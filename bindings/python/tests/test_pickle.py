@@ -1,0 +1,78 @@
+"""Stores and answers travel between processes, and compare by value."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chunked_upload as cu
+from helpers import send
+
+STORE: dict[str, Any] = {
+    "max_total_size": 5,
+    "max_chunk_count": 6,
+    "min_free_space": 7,
+    "durability": "chunk",
+    "prefix": "p",
+}
+
+THINGS = [
+    cu.Receipt("0123456789abcdef", True),
+    cu.Upload("0123456789abcdef", "/a/\udcff/file", "ä", 2**63 - 1, 2**32 - 1),
+    cu.Store("/tmp/\udcff", **STORE, dir_mode=0o755, file_mode=0o644),
+    cu.Store("/tmp/s"),
+]
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: type(thing).__name__)
+def test_pickled_and_copied_things_are_equal(thing: object) -> None:
+    copies = [pickle.loads(pickle.dumps(thing, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for same in (copy.copy(thing), copy.deepcopy(thing), *copies):
+        assert type(same) is type(thing)
+        assert same == thing and hash(same) == hash(thing) and repr(same) == repr(thing)
+        names = [name for name in dir(thing) if not name.startswith("_") and not callable(getattr(thing, name))]
+        assert len(names) >= 2
+        assert [getattr(same, name) for name in names] == [getattr(thing, name) for name in names]
+
+
+def test_real_answers_are_pickled_whole(store: cu.Store) -> None:
+    uid = send(store, [b"ab", b"c"])
+    upload = store.get(uid)
+    assert pickle.loads(pickle.dumps(upload)) == upload
+    assert pickle.loads(pickle.dumps(store)).get(uid) == upload
+
+
+DIFFERENT = [
+    *[cu.Store("/tmp/s", **{name: value}) for name, value in STORE.items()],
+    cu.Store("/tmp/s", dir_mode=0o755),
+    cu.Store("/tmp/s", file_mode=0o644),
+    cu.Store("/tmp/s"),
+    cu.Store("/tmp/t"),
+    cu.Receipt("a", True),
+    cu.Receipt("a", False),
+    cu.Receipt("b", True),
+    cu.Upload("a", "/f", "n", 1, 2),
+    cu.Upload("b", "/f", "n", 1, 2),
+    cu.Upload("a", "/g", "n", 1, 2),
+    cu.Upload("a", "/f", "m", 1, 2),
+    cu.Upload("a", "/f", "n", 0, 2),
+    cu.Upload("a", "/f", "n", 1, 0),
+    None,
+    "a",
+]
+
+
+def test_different_things_are_not_equal() -> None:
+    for i, a in enumerate(DIFFERENT):
+        for k, b in enumerate(DIFFERENT):
+            assert (a == b) == (i == k), (a, b)
+    assert len(set(DIFFERENT)) == len(DIFFERENT)
+
+
+def test_a_relative_root_is_pickled_as_the_directory_it_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickled = pickle.dumps(cu.Store("s"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).root == str(tmp_path / "s")
