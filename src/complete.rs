@@ -16,19 +16,14 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
-use crate::crc::{Combined, Crc32c};
+use crate::crc::Combined;
 use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, rewrite};
-
-/// Stored bytes are read in pieces of this size.
-pub(crate) const READ_AT_ONCE: usize = 256 << 10;
+use crate::{Durability, Finished, pieces, rewrite};
 
 /// Answers with the finished file, completing the upload if need be.
 pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
@@ -75,7 +70,7 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     resolve(upload).map(|_| ())
 }
 
-/// Under all slots.
+/// Under all slots. There is one way out with a file: through [`resolve`], which finds it as any later call would.
 fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
@@ -90,7 +85,8 @@ fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                     let (uid, received_size) = (upload.uid.shown(), table.received_size);
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
                 }
-                // Whatever turns out to be damaged is missing when the table is read again.
+                // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
+                // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
                 let whole = check(upload, DATA, &data, !table.in_place || is_long_enough(upload, &data)?)?;
                 if whole && table.in_place {
                     finish_in_place(upload, &data, &table)?;
@@ -139,13 +135,13 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                 None if !upload.trust.believes(record.tag) && there(ORDERED)? => {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, ..record })?;
                 }
-                None if there(DATA)? => reopen(upload)?,
+                None if !upload.trust.believes(record.tag) && there(DATA)? => reopen(upload)?,
                 None => {
                     upload.write_phase(PhaseRecord { phase: Phase::Gone, ..record })?;
                     return Err(upload.vanished());
                 }
             },
-            Phase::Gone => return Err(upload.gone()),
+            Phase::Gone => return Err(upload.vanished()),
         }
     }
 }
@@ -187,7 +183,7 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
         if !slot.received() {
             whole = false;
         } else if !(believe && upload.trust.believes(slot.tag)) {
-            let crc32c = checksum(file, slot.offset, slot.length, &mut buffer)
+            let crc32c = pieces::checksum(file, slot.offset, slot.length, &mut buffer, |_| Ok(()))
                 .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
             if crc32c == Some(slot.crc32c) {
                 upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
@@ -201,24 +197,6 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
         Ok(true)
     })?;
     Ok(whole)
-}
-
-/// The checksum of these bytes of a file; `None` if it ends before.
-fn checksum(file: &File, mut offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u32>> {
-    buffer.resize(READ_AT_ONCE, 0);
-    let mut crc = Crc32c::new();
-    let mut left = length;
-    while left > 0 {
-        let piece = &mut buffer[..left.min(READ_AT_ONCE as u64) as usize];
-        match file.read_exact_at(piece, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            result => result?,
-        }
-        crc.update(piece);
-        offset = offset.saturating_add(piece.len() as u64);
-        left -= piece.len() as u64;
-    }
-    Ok(Some(crc.finish()))
 }
 
 fn is_long_enough(upload: &Upload<'_>, data: &File) -> Result<bool> {
@@ -256,8 +234,10 @@ fn secure(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
         return Ok(record);
     }
     upload.raise_level(&records)?;
-    upload.sync_if_there(FILE)?;
-    upload.sync_all_names()?;
+    if let Some(file) = upload.dir.open_file(FILE)? {
+        upload.dir.sync_file(FILE, &file)?;
+    }
+    upload.sync_state_and_names()?;
     let record = PhaseRecord { tag: trust::SYNCED, ..record };
     upload.write_phase(record)?;
     upload.sync_state()?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::crc::crc32c;
 use crate::directory::{DATA, Directory, STATE, open_directory, sync_parents};
 use crate::error::{Error, Result};
-use crate::format::{Header, LEVEL_AT, Mark, NAME_AT, PHASE_AT, Phase, PhaseRecord, Slot, TAIL_AT};
+use crate::format::{Header, Mark, Phase, PhaseRecord, Slot};
 use crate::placement::{Place, Shape};
 use crate::store::Store;
 use crate::trust::{self, Trust};
@@ -22,14 +22,17 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     let size = chunk.content.len() as u64;
     let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
     let header = Header::new(shape, chunk.file_name);
-    let state_size = check_limits(store, chunk, &header)?;
+    store.options().admit(chunk.total_size, chunk.chunk_count)?;
+    let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
+    let state_size = header.state_size().ok_or_else(too_many)?;
     space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
     make_root(store)?;
 
     let uid = Uid::random();
-    let unfinished = Unfinished::make(store.directory(uid), store.options().dir_mode)?;
-    let dir = Directory::open(unfinished.path.clone())?
-        .ok_or_else(|| Error::os("cannot find the new", &unfinished.path, crate::error::errno(libc::ENOENT)))?;
+    let path = store.directory(uid);
+    let handle = make_directory(&path, store.options().dir_mode).map_err(|e| Error::os("cannot make", &path, e))?;
+    let unfinished = Unfinished(Some(path.clone()));
+    let dir = Directory { handle, path };
     let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
     reach("create:directory")?;
 
@@ -40,8 +43,8 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
         Place::Tail => shape.tail_start(),
     };
     let write = || -> io::Result<()> {
-        if shape.grid != 0 {
-            space::reserve(&data, shape.grid, shape.total_size, offset, size)?;
+        if let Some(window) = shape.window(offset, size) {
+            space::reserve(&data, window)?;
         }
         data.write_all_at(chunk.content, offset)
     };
@@ -66,7 +69,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     let phase = PhaseRecord { phase: Phase::Receiving, crc32c: 0, tag, grid_is_void: false };
     let write = || -> io::Result<()> {
         state.set_len(state_size)?;
-        state.write_all_at(&first_bytes(&header, chunk.file_name, phase, tail, store.options().durability), 0)?;
+        state.write_all_at(&header.first_bytes(chunk.file_name, phase, tail, store.options().durability), 0)?;
         state.write_all_at(&slot.encode(), header.slot_at(chunk.chunk_number))
     };
     write().map_err(|error| dir.error("cannot write", STATE, error))?;
@@ -80,21 +83,6 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     Ok(Receipt { upload_uid: uid, received_all: chunk.chunk_count == 1 })
 }
 
-/// Limits hold for new uploads only: one that was let in may be finished.
-fn check_limits(store: &Store, chunk: &Chunk<'_>, header: &Header) -> Result<u64> {
-    let over = |limit, value, asked| Err(Error::LimitExceeded { limit, value, asked });
-    let options = store.options();
-    if options.max_total_size != 0 && chunk.total_size > options.max_total_size {
-        return over("max_total_size", options.max_total_size, chunk.total_size);
-    }
-    if options.max_chunk_count != 0 && chunk.chunk_count > options.max_chunk_count {
-        return over("max_chunk_count", options.max_chunk_count, chunk.chunk_count);
-    }
-    header
-        .state_size()
-        .ok_or_else(|| Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count)))
-}
-
 /// Makes the store's directory if it is not there. Only its last component: a missing parent is a mistake in the path,
 /// or a volume that is not mounted.
 fn make_root(store: &Store) -> Result<()> {
@@ -103,51 +91,32 @@ fn make_root(store: &Store) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // On a read-only file system an existing directory may be reported as such; what follows finds out.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && root.is_dir() => Ok(()),
-        result => result.map_err(|error| Error::os("cannot make the store", root, error)),
+        result => result.map(drop).map_err(|error| Error::os("cannot make the store", root, error)),
     }
 }
 
 /// Makes a directory with just this mode, whatever the umask.
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     DirBuilder::new().mode(mode & 0o700).create(path)?;
-    let exact = |dir: File| dir.set_permissions(Permissions::from_mode(mode));
+    let exact = |dir: File| dir.set_permissions(Permissions::from_mode(mode)).map(|()| dir);
     open_directory(path).and_then(exact).inspect_err(|_| {
         let _ = std::fs::remove_dir(path);
     })
 }
 
-/// Everything in front of the table.
-fn first_bytes(header: &Header, name: &str, phase: PhaseRecord, tail: Mark, level: Durability) -> Vec<u8> {
-    let mut bytes = vec![0; NAME_AT as usize + name.len()];
-    let mut put = |at: u64, part: &[u8]| bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
-    put(0, &header.encode());
-    put(PHASE_AT, &phase.encode());
-    put(TAIL_AT, &tail.encode());
-    put(LEVEL_AT, &[level as u8]);
-    put(NAME_AT, name.as_bytes());
-    bytes
-}
-
 /// A directory that is removed again unless it is kept.
-struct Unfinished {
-    path: PathBuf,
-}
+struct Unfinished(Option<PathBuf>);
 
 impl Unfinished {
-    fn make(path: PathBuf, mode: u32) -> Result<Unfinished> {
-        make_directory(&path, mode).map_err(|error| Error::os("cannot make", &path, error))?;
-        Ok(Unfinished { path })
-    }
-
     fn keep(mut self) {
-        self.path.clear();
+        self.0 = None;
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            let _ = std::fs::remove_dir_all(&self.path);
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_dir_all(path);
         }
     }
 }

@@ -24,8 +24,8 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open directory: what is looked up in it stays in it, whatever happens to its name.
 pub(crate) struct Directory {
-    handle: File,
-    path: PathBuf,
+    pub handle: File,
+    pub path: PathBuf,
 }
 
 /// `path` as a directory, not through a symbolic link.
@@ -74,12 +74,8 @@ impl Directory {
 
     /// The size of a file that is there.
     pub(crate) fn file_size(&self, name: &CStr) -> Result<Option<u64>> {
-        // O_PATH asks for the file itself, not for the right to read it.
-        match sys::open_at(&self.handle, name, libc::O_PATH, 0) {
-            Ok(file) => {
-                let metadata = file.metadata().map_err(|error| self.error("cannot examine", name, error))?;
-                Ok(metadata.is_file().then_some(metadata.len()))
-            }
+        match sys::status_at(&self.handle, name) {
+            Ok(status) => Ok(status.is_file.then_some(status.size)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(self.error("cannot examine", name, error)),
         }
@@ -134,7 +130,7 @@ fn synced(name: &CStr) -> &'static str {
 
 /// Makes the names of `path` itself durable: its entry in the directory above, and that directory's.
 pub(crate) fn sync_parents(root: &Path) -> Result<()> {
-    let sync = |path: &Path| open_directory_any(path).and_then(|dir| dir.sync_all());
+    let sync = |path: &Path| File::open(path).and_then(|dir| dir.sync_all());
     sync(root).map_err(|error| Error::os("cannot sync", root, error))?;
     match root.parent().map(sync) {
         // Who may not read the directory above did not make the root in it either.
@@ -143,9 +139,4 @@ pub(crate) fn sync_parents(root: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// `path` as a directory; the store's own path may lead through symbolic links.
-fn open_directory_any(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)
 }

@@ -15,6 +15,7 @@
 //! Each record is 32 bytes, never straddles a sector, and ends with its own CRC-32C; one that does not match it was
 //! never written. Slots have no checksum: their tag says whether they can be believed (see `trust`).
 
+use crate::Durability;
 use crate::crc::crc32c;
 use crate::placement::Shape;
 
@@ -65,6 +66,18 @@ impl Header {
         bytes[40..44].copy_from_slice(&self.name_crc.to_le_bytes());
         let check = crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// Everything in front of the table, as it is at first.
+    pub(crate) fn first_bytes(&self, name: &str, phase: PhaseRecord, tail: Mark, level: Durability) -> Vec<u8> {
+        let mut bytes = vec![0; NAME_AT as usize];
+        let mut put = |at: u64, part: &[u8]| bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
+        put(0, &self.encode());
+        put(PHASE_AT, &phase.encode());
+        put(TAIL_AT, &tail.encode());
+        put(LEVEL_AT, &[level as u8]);
+        bytes.extend_from_slice(name.as_bytes());
         bytes
     }
 
@@ -170,11 +183,11 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PhaseRecord {
     pub phase: Phase,
-    /// Of the whole file, from phase `Ordered` on.
+    /// Of the whole file, from phase `Complete` on.
     pub crc32c: u32,
     /// Under which the file's bytes, names and records were written, from phase `Ordered` on.
     pub tag: u32,
-    /// The chunks have been brought into order, so the places on the grid are no longer theirs.
+    /// Read while receiving only: the chunks were in order once, and the places on the grid are no longer theirs.
     pub grid_is_void: bool,
 }
 
@@ -186,7 +199,7 @@ pub(crate) struct Mark {
 }
 
 /// How far the chunks have been copied into order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Progress {
     /// The next chunk to copy.
     pub number: u64,
@@ -270,9 +283,11 @@ impl Records {
         self.0[CLOSING_AT as usize] != 0
     }
 
-    /// The number of the durability level; more than the highest is garbage.
-    pub(crate) fn level(&self) -> u8 {
-        self.0[LEVEL_AT as usize]
+    /// The durability this upload has been promised; garbage promises nothing.
+    pub(crate) fn level(&self) -> Durability {
+        let all = [Durability::Chunk, Durability::Complete];
+        let number = self.0[LEVEL_AT as usize];
+        all.into_iter().find(|&known| known as u8 == number).unwrap_or_default()
     }
 }
 

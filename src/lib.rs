@@ -1,7 +1,5 @@
 //! Receives a file in numbered chunks, in any order, from any process, and hands back the assembled file.
 
-#![forbid(unsafe_op_in_unsafe_fn)]
-
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("chunked-upload needs Linux on x86-64 or aarch64: it rests on that kernel's locks and file systems");
 
@@ -14,6 +12,7 @@ mod error;
 mod format;
 mod lock;
 mod options;
+mod pieces;
 mod placement;
 mod receive;
 mod rewrite;

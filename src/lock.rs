@@ -1,6 +1,6 @@
 //! The kernel's locks on `state`: who waits for whom.
 //!
-//! A writer locks its chunk's slot and nothing else, so chunks of different numbers never wait for each other. A
+//! A writer locks its chunk's slot and, for the moment it takes to move a number, the tail, so chunks of different numbers never wait for each other. A
 //! completer needs all slots at once. The kernel's locks are not fair: eight writers that come and go would keep a
 //! completer waiting for ever. So a completer first locks the gate and leaves the `closing` mark; a writer that finds
 //! the mark waits at the gate before it locks its slot. The writers on their way finish, no new ones come, and the

@@ -85,6 +85,18 @@ impl Options {
         }
         Ok(())
     }
+
+    /// Refuses a new upload that is over a limit; one that was let in may be finished under any.
+    pub(crate) fn admit(&self, total_size: u64, chunk_count: u64) -> Result<()> {
+        let limits = [
+            ("max_total_size", self.max_total_size, total_size),
+            ("max_chunk_count", self.max_chunk_count, chunk_count),
+        ];
+        match limits.into_iter().find(|&(_, value, asked)| value != 0 && asked > value) {
+            Some((limit, value, asked)) => Err(Error::LimitExceeded { limit, value, asked }),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

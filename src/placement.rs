@@ -1,6 +1,13 @@
 //! Where in `data` a chunk's bytes go: the protocol's rule, apart from any file.
 
+use std::ops::Range;
+
 use crate::format::Slot;
+
+/// The largest window that is reserved at once.
+const MAX_WINDOW: u64 = 64 << 20;
+/// A window is this many chunks at the most: what a request can reserve is in proportion to what it brings.
+const CHUNKS_PER_WINDOW: u64 = 64;
 
 /// What the first chunk declared of the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,21 @@ impl Shape {
         if self.grid == 0 { 0 } else { self.total_size }
     }
 
+    /// The bytes to reserve before `size` bytes are written at `offset`, if they cover the first byte of a window of the
+    /// grid and do not fill it.
+    ///
+    /// A file that grows within reserved room grows faster, and a full disk is noticed early. Reserving the whole file
+    /// at once would let one small request claim the disk.
+    pub(crate) fn window(&self, offset: u64, size: u64) -> Option<Range<u64>> {
+        if self.grid == 0 || offset >= self.total_size {
+            return None;
+        }
+        let window = self.grid.saturating_mul(CHUNKS_PER_WINDOW).min(MAX_WINDOW);
+        let (start, chunk_end) = (offset.next_multiple_of(window), offset + size);
+        let end = chunk_end.next_multiple_of(window).min(self.total_size);
+        (start < chunk_end && chunk_end < end).then_some(start..end)
+    }
+
     /// How large `data` may become. Chunks that are not on the grid lie behind it, hence twice the file.
     pub(crate) fn data_limit(&self) -> u64 {
         self.total_size.saturating_mul(2)
@@ -104,6 +126,20 @@ mod tests {
         let largest = i64::MAX as u64;
         assert_eq!(grid(largest, largest, 0, largest), 0, "no overflow");
         assert_eq!(grid(largest, largest, 0, 1), 1);
+    }
+
+    #[test]
+    fn a_window_is_reserved_once_and_ends_with_the_file() {
+        let mib = 1 << 20;
+        let shape = Shape { total_size: 100 * mib, chunk_count: 100, grid: mib };
+        assert_eq!(shape.window(0, mib), Some(0..64 * mib));
+        assert_eq!(shape.window(mib, mib), None, "not at a window's first byte");
+        assert_eq!(shape.window(64 * mib, mib), Some(64 * mib..100 * mib));
+        assert_eq!(shape.window(100 * mib, mib), None, "off the grid");
+        let tiny = Shape { total_size: 1 << 40, chunk_count: 1 << 37, grid: 8 };
+        assert_eq!(tiny.window(0, 8), Some(0..512), "a tiny chunk reserves little");
+        let one = Shape { total_size: mib, chunk_count: 1, grid: mib };
+        assert_eq!(one.window(0, mib), None, "writing does the same");
     }
 
     #[test]

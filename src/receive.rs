@@ -16,10 +16,7 @@ use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Chunk, Durability, Receipt, space};
-
-/// Stored bytes are compared in pieces of this size.
-const COMPARED_AT_ONCE: usize = 64 << 10;
+use crate::{Chunk, Durability, Receipt, pieces, space};
 
 /// How often a chunk may find the upload between two phases before it gives up: each time needs a crash.
 const ATTEMPTS: u32 = 8;
@@ -57,7 +54,7 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
 
 /// `None` if the upload has to be settled first; otherwise whether all chunks are there.
 fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -> Result<Option<bool>> {
-    let _slot = upload.lock_slot(chunk.chunk_number, &upload.opened)?;
+    let _slot = upload.lock_slot(chunk.chunk_number)?;
     upload.reach("receive:locked")?;
     let records = upload.records()?;
     let record = upload.phase_of(&records)?;
@@ -76,10 +73,9 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
                 chunk.chunk_number,
                 upload.uid.shown()
             ))),
-            None if upload.dir.file_size(DATA)?.is_some() => Ok(None),
-            None => Err(upload.vanished()),
+            None => Ok(None),
         },
-        Phase::Gone => Err(upload.gone()),
+        Phase::Gone => Err(upload.vanished()),
     }
 }
 
@@ -95,20 +91,12 @@ fn holds(file: &File, slot: &Slot, content: &[u8]) -> io::Result<bool> {
     if slot.length != content.len() as u64 {
         return Ok(false);
     }
-    let mut stored = vec![0; COMPARED_AT_ONCE.min(content.len())];
-    let mut offset = slot.offset;
-    for piece in content.chunks(COMPARED_AT_ONCE) {
-        let stored = &mut stored[..piece.len()];
-        match file.read_exact_at(stored, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            result => result?,
-        }
-        if stored != piece {
-            return Ok(false);
-        }
-        offset = offset.saturating_add(piece.len() as u64);
-    }
-    Ok(true)
+    let mut rest = content;
+    pieces::read(file, slot.offset, slot.length, &mut Vec::new(), |stored| {
+        let (piece, behind) = rest.split_at(stored.len());
+        rest = behind;
+        Ok(stored == piece)
+    })
 }
 
 /// A chunk under the lock of its slot, while the upload is receiving.
@@ -204,8 +192,8 @@ impl<'a> Receiving<'a> {
             self.clear(held, &slot)?;
         }
         let write = || -> io::Result<()> {
-            if self.shape.grid != 0 && offset == number * self.shape.grid {
-                space::reserve(&self.data, self.shape.grid, self.shape.total_size, offset, length)?;
+            if let Some(window) = self.shape.window(offset, length) {
+                space::reserve(&self.data, window)?;
             }
             self.data.write_all_at(self.chunk.content, offset)
         };

@@ -8,13 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::complete::READ_AT_ONCE;
-use crate::crc::{Combined, Crc32c};
+use crate::crc::Combined;
 use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
-use crate::format::{Phase, PhaseRecord, Slot};
+use crate::format::{Phase, PhaseRecord, Progress, Slot};
 use crate::upload::Upload;
-use crate::{Durability, sys};
+use crate::{Durability, pieces, sys};
 
 /// Extents can be shared where both ends lie on blocks of the file system; all of those it runs on have blocks of at
 /// most this size or a divisor of it.
@@ -50,37 +49,30 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<()> {
     finish(upload, tag)
 }
 
-/// How far a rewrite has come.
-#[derive(Clone, Copy)]
-struct Done {
-    number: u64,
-    offset: u64,
-}
-
 /// The file to copy into, and where to go on.
-fn start(upload: &Upload<'_>) -> Result<(File, Done)> {
-    let total_size = upload.header.shape.total_size;
-    let done = upload.records()?.rewrite().filter(|done| upload.trust.believes(done.tag));
-    let begun = done.zip(upload.dir.open_file(ORDERED)?);
-    let done = begun
-        .as_ref()
-        .map_or(Done { number: 0, offset: 0 }, |(done, _)| Done { number: done.number, offset: done.offset });
-    let available = sys::file_system_of(&upload.state).map(|file_system| file_system.available);
-    if available.map_err(|error| upload.state_error("cannot examine", error))? < total_size - done.offset {
-        let action = format!("{} more bytes to bring the chunks into order in", total_size - done.offset);
+fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
+    let begun = match upload.records()?.rewrite() {
+        Some(done) if upload.trust.believes(done.tag) => upload.dir.open_file(ORDERED)?.map(|file| (file, done)),
+        _ => None,
+    };
+    let copied = begun.as_ref().map_or(0, |(_, done)| done.offset);
+    let left = upload.header.shape.total_size.saturating_sub(copied);
+    let file_system =
+        sys::file_system_of(&upload.state).map_err(|error| upload.state_error("cannot examine", error))?;
+    if file_system.available < left {
+        let action = format!("{left} more bytes to bring the chunks into order in");
         return Err(upload.dir.error(&action, ORDERED, errno(libc::ENOSPC)));
     }
-    let ordered = match begun {
-        Some((_, ordered)) => ordered,
-        None => upload.dir.create_file(ORDERED, upload.store.options().file_mode)?,
-    };
-    Ok((ordered, done))
+    match begun {
+        Some(begun) => Ok(begun),
+        None => Ok((upload.dir.create_file(ORDERED, upload.store.options().file_mode)?, Progress::default())),
+    }
 }
 
 /// Copies what is left. False if a chunk failed its checksum: it is missing now.
-fn copy(upload: &Upload<'_>, data: &File, ordered: &File, done: Done) -> Result<bool> {
+fn copy(upload: &Upload<'_>, data: &File, ordered: &File, done: Progress) -> Result<bool> {
     let (mut whole, mut offset, mut share) = (true, done.offset, true);
-    let mut buffer = vec![0; READ_AT_ONCE];
+    let mut buffer = Vec::new();
     upload.for_each_slot(done.number, |number, slot| {
         let crc32c = copy_chunk(data, &slot, ordered, offset, &mut buffer, &mut share)
             .map_err(|error| upload.dir.error(&format!("cannot copy chunk {number} to"), ORDERED, error))?;
@@ -104,7 +96,7 @@ fn copy_chunk(
     slot: &Slot,
     ordered: &File,
     to: u64,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
     share: &mut bool,
 ) -> io::Result<Option<u32>> {
     let aligned = [slot.offset, to, slot.length].iter().all(|n| n % SHARED_BLOCK == 0);
@@ -112,28 +104,15 @@ fn copy_chunk(
     let shared = *share
         && aligned
         && slot.length > 0
-        && match sys::share_range(data, slot.offset, ordered, to, slot.length) {
-            Ok(()) => true,
-            Err(_) => {
-                *share = false;
-                false
-            }
-        };
-    let mut crc = Crc32c::new();
-    let mut at = 0;
-    while at < slot.length {
-        let piece = &mut buffer[..(slot.length - at).min(READ_AT_ONCE as u64) as usize];
-        match data.read_exact_at(piece, slot.offset.saturating_add(at)) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            result => result?,
-        }
-        crc.update(piece);
+        && sys::share_range(data, slot.offset, ordered, to, slot.length).inspect_err(|_| *share = false).is_ok();
+    let mut at = to;
+    pieces::checksum(data, slot.offset, slot.length, buffer, |piece| {
         if !shared {
-            ordered.write_all_at(piece, to + at)?;
+            ordered.write_all_at(piece, at)?;
         }
         at += piece.len() as u64;
-    }
-    Ok(Some(crc.finish()))
+        Ok(())
+    })
 }
 
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, Result, errno};
@@ -33,11 +34,6 @@ const REFUSED: [(u32, &str); 17] = [
 const NFS: u32 = 0x6969;
 const TMPFS: u32 = 0x0102_1994;
 
-/// The largest window that is reserved at once.
-const MAX_WINDOW: u64 = 64 << 20;
-/// A window is this many chunks at the most: what a request can reserve is in proportion to what it brings.
-const CHUNKS_PER_WINDOW: u64 = 64;
-
 /// Refuses network file systems by name, and says how much room there is where `path` is or will be.
 pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
@@ -61,59 +57,14 @@ pub(crate) fn check_room(root: &Path, total_size: u64, min_free_space: u64) -> R
     Ok(())
 }
 
-/// Reserves room in `data` ahead of a chunk on the grid, if the chunk covers the first byte of a window.
-///
-/// A file that grows within reserved room grows faster, and a full disk is noticed early. Reserving the whole file at
-/// once would let one small request claim the disk.
-pub(crate) fn reserve(data: &File, grid: u64, total_size: u64, offset: u64, size: u64) -> io::Result<()> {
-    let window = grid.saturating_mul(CHUNKS_PER_WINDOW).min(MAX_WINDOW);
-    let (start, chunk_end) = (offset.next_multiple_of(window), offset + size);
-    if start >= chunk_end {
-        return Ok(());
-    }
-    let end = chunk_end.next_multiple_of(window).min(total_size);
-    if end <= chunk_end {
-        return Ok(()); // the chunk fills it: writing does the same
-    }
+/// Reserves room in `data`, where that is faster than growing it.
+pub(crate) fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
     seam::reach("space:reserve")?;
-    // Not on tmpfs, where it is slower than writing, nor where it is not supported: there free space is looked at.
-    let file_system = sys::file_system_of(data)?;
-    let reserved = match file_system.magic {
-        TMPFS => Err(errno(libc::EOPNOTSUPP)),
-        _ => sys::allocate(data, start, end - start),
-    };
-    match reserved {
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            if file_system.available < size {
-                Err(errno(libc::ENOSPC))
-            } else {
-                Ok(())
-            }
-        }
+    if sys::file_system_of(data)?.magic == TMPFS {
+        return Ok(()); // slower there than writing
+    }
+    match sys::allocate(data, window.start, window.end - window.start) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
         result => result,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::MetadataExt;
-
-    #[test]
-    fn a_tiny_chunk_reserves_little() {
-        let data = tempfile::NamedTempFile::new().unwrap();
-        reserve(data.as_file(), 10, 1 << 40, 0, 10).unwrap();
-        assert!(data.as_file().metadata().unwrap().blocks() * 512 <= 4096);
-    }
-
-    #[test]
-    fn a_window_is_reserved_once_and_ends_with_the_file() {
-        let data = tempfile::NamedTempFile::new_in("/tmp").unwrap();
-        let size = || data.as_file().metadata().unwrap().len();
-        let mib = 1 << 20;
-        reserve(data.as_file(), mib, 100 * mib, mib, mib).unwrap();
-        assert_eq!(size(), 0, "not at a window's first byte");
-        reserve(data.as_file(), mib, 100 * mib, 64 * mib, mib).unwrap();
-        assert!(size() == 100 * mib || size() == 0, "{}", size());
     }
 }

@@ -53,8 +53,8 @@ impl Store {
     /// says.
     ///
     /// Chunks may come in any order, at once, and more than once; other bytes for a chunk replace it until the upload
-    /// is complete. Takes time in proportion to the content; waits only for a call on the same chunk, or for a `get`
-    /// that is completing the upload.
+    /// is complete. Takes time in proportion to the content; waits only for a call on the same chunk, for a `get` that
+    /// is completing the upload, and, for a chunk off the grid, the moment it takes another to get its place.
     ///
     /// # Errors
     /// `invalid_argument`: the chunk contradicts itself. `limit_exceeded`: an option of the store, or `data` would
@@ -74,7 +74,8 @@ impl Store {
     ///
     /// May be repeated, and called by several processes at once: each gets the same path. Takes time in proportion to
     /// the number of chunks at first, then none; the data itself is read only if it was written before a reboot or
-    /// under another mount, and copied only if chunks of uneven sizes did not arrive in order.
+    /// under another mount (or, at level `process`, where the kernel does not tell: before Linux 6.8, or without
+    /// `/proc`), and copied only if chunks of uneven sizes did not arrive in order.
     ///
     /// # Errors
     /// `incomplete`: chunks are missing. `size_mismatch`: they do not add up to the declared size. `not_found`: no such

@@ -5,7 +5,7 @@
 //! the mount under which its bytes were written. As long as both are the same, the bytes are what was written; under
 //! another tag they are read against their checksum first.
 
-use crate::crc::crc32c;
+use crate::crc::Crc32c;
 
 /// In a slot: no bytes.
 pub(crate) const MISSING: u32 = 0;
@@ -37,7 +37,10 @@ impl Trust {
             return Trust(tag);
         }
         Trust(boot.0.as_ref().zip(mount).map(|(boot, mount)| {
-            let hash = crc32c(&[boot, mount.to_le_bytes().as_slice()].concat());
+            let mut hash = Crc32c::new();
+            hash.update(boot);
+            hash.update(&mount.to_le_bytes());
+            let hash = hash.finish();
             // The lowest values have the meanings above.
             if hash <= SYNCED { hash + SYNCED + 1 } else { hash }
         }))
@@ -50,7 +53,7 @@ impl Trust {
 
     /// Whether bytes recorded under `tag` are what was written.
     pub(crate) fn believes(self, tag: u32) -> bool {
-        tag == SYNCED || (tag != MISSING && self.0 == Some(tag))
+        tag == SYNCED || self.0 == Some(tag)
     }
 }
 

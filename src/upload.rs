@@ -1,6 +1,5 @@
 //! One upload, opened for the length of one call: its directory, its `state`, and what may be believed of it.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -51,14 +50,10 @@ impl<'a> Upload<'a> {
         self.header.shape.chunk_count
     }
 
-    pub(crate) fn gone(&self) -> Error {
-        Error::Gone { uid: self.uid.shown() }
-    }
-
     /// Neither `data` nor `file` is there: the owner took the file, or somebody removed the directory.
     pub(crate) fn vanished(&self) -> Error {
         match sys::status(&self.state) {
-            Ok(status) if status.links > 0 => self.gone(),
+            Ok(status) if status.links > 0 => Error::Gone { uid: self.uid.shown() },
             _ => Error::NotFound { uid: self.uid.shown() },
         }
     }
@@ -70,10 +65,10 @@ impl<'a> Upload<'a> {
 
     // --- locks ---
 
-    /// Locks one chunk's slot. `before` was read a moment ago; what it says but for the closing mark is void.
-    pub(crate) fn lock_slot(&self, number: u64, before: &Records) -> Result<Lock<'_>> {
+    /// Locks one chunk's slot.
+    pub(crate) fn lock_slot(&self, number: u64) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
-        if before.closing() {
+        if self.opened.closing() {
             let gate = Lock::gate(&self.state).map_err(fail)?;
             // Whoever has the gate knows that no completer is between its mark and its end.
             self.mark_closing(false)?;
@@ -181,23 +176,18 @@ impl<'a> Upload<'a> {
 
     /// The level this upload has been promised, by any call.
     pub(crate) fn level(&self, records: &Records) -> Durability {
-        let promised = match records.level() {
-            1 => Durability::Complete,
-            2 => Durability::Chunk,
-            _ => Durability::Process,
-        };
-        promised.max(self.store.options().durability)
+        records.level().max(self.store.options().durability)
     }
 
     /// Makes the store's level the upload's, if it is higher. What was left unsynced at a lower one is synced: names
     /// here, contents with what the call itself writes or finds in the same file.
     pub(crate) fn raise_level(&self, records: &Records) -> Result<()> {
         let level = self.store.options().durability;
-        if level as u8 <= records.level() {
+        if level <= records.level() {
             return Ok(());
         }
         if level == Durability::Chunk {
-            self.sync_all_names()?;
+            self.sync_state_and_names()?;
         }
         self.write(LEVEL_AT, &[level as u8])
     }
@@ -206,13 +196,8 @@ impl<'a> Upload<'a> {
         self.dir.sync_file(STATE, &self.state)
     }
 
-    /// Syncs the contents of one of the files, if it is there.
-    pub(crate) fn sync_if_there(&self, name: &CStr) -> Result<()> {
-        self.dir.open_file(name)?.map_or(Ok(()), |file| self.dir.sync_file(name, &file))
-    }
-
     /// Syncs `state`, the names in the directory, and the directory's own.
-    pub(crate) fn sync_all_names(&self) -> Result<()> {
+    pub(crate) fn sync_state_and_names(&self) -> Result<()> {
         self.sync_state()?;
         self.dir.sync_names()?;
         sync_parents(self.store.root())

@@ -11,18 +11,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store, seam};
-use common::{TestStore, bytes, entries, in_child, kill_self, seeded_bytes};
+use common::{CUTS, TestStore, bytes, cut, entries, in_child, kill_self, seeded_bytes};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
-
-/// Cuts a file at these sizes.
-fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut rest = file;
-    sizes.iter().map(|&size| rest.split_off(..size).unwrap()).collect()
-}
-
-/// On a grid of 100 but for a shorter last chunk; and with chunks that fit no grid.
-const CUTS: [&[usize]; 2] = [&[100, 100, 100, 50], &[90, 110, 30, 120]];
 
 /// Runs `call` in a child that dies at its step `step`; false if it got through.
 fn dies_at(step: usize, at_death: &dyn Fn(&'static str), call: &dyn Fn()) -> bool {

@@ -12,16 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, Options, Store, seam};
-use common::{TestStore, bytes, copy_directory, entries, seeded_bytes};
-
-/// Cuts a file at these sizes.
-fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut rest = file;
-    sizes.iter().map(|&size| rest.split_off(..size).unwrap()).collect()
-}
-
-/// On a grid of 100 but for a shorter last chunk; and with chunks that fit no grid.
-const CUTS: [&[usize]; 2] = [&[100, 100, 100, 50], &[90, 110, 30, 120]];
+use common::{CUTS, TestStore, bytes, copy_directory, cut, entries, seeded_bytes};
 
 type Content = Rc<Vec<u8>>;
 type Names = BTreeMap<String, u64>;

@@ -363,3 +363,18 @@ fn a_remount_makes_records_suspect() {
     damage(&store, &uid, "file", 123);
     assert_eq!(missing(store.get(&uid).unwrap_err()), (1, 1));
 }
+
+/// Power loss took the rename of a rewritten file: a chunk finds the upload as `get` would.
+#[test]
+fn a_chunk_does_not_call_gone_what_get_would_bring_back() {
+    let file = bytes(350);
+    let store = TestStore::new();
+    let pieces = uneven(&file);
+    let uid = store.send_pieces(&pieces, &[3, 2, 1, 0]);
+    assert_eq!(store.content(&uid), file);
+    std::fs::rename(store.path(&uid, "file"), store.path(&uid, "ordered")).unwrap();
+    reboot(21);
+    let sent = store.send_piece(&uid, &pieces, 1).map(|receipt| receipt.received_all);
+    assert_eq!(store.content(&uid), file);
+    assert!(sent.unwrap());
+}

@@ -25,6 +25,15 @@ pub fn seeded_bytes(size: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// Cuts a file at these sizes.
+pub fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut rest = file;
+    sizes.iter().map(|&size| rest.split_off(..size).unwrap()).collect()
+}
+
+/// On a grid of 100 but for a shorter last chunk; and with chunks that fit no grid.
+pub const CUTS: [&[usize]; 2] = [&[100, 100, 100, 50], &[90, 110, 30, 120]];
+
 /// The names in a directory, sorted; of one that is not there, none.
 pub fn entries(path: &Path) -> Vec<String> {
     let Ok(directory) = std::fs::read_dir(path) else { return Vec::new() };
