@@ -25,6 +25,7 @@ build: ## the C library, release: target/release/libchunked_upload.{so,a}
 	$(CARGO) build --release --locked
 
 install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= LIBDIR=
+	$(if $(filter /%,$(PREFIX)),,$(error PREFIX=$(PREFIX) is not an absolute path))
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/include $(PREFIX)/share/chunked_upload $(libdir)/pkgconfig $(libdir)/cmake/chunked_upload)
 	install -m 644 include/chunked_upload.h include/chunked_upload.hpp $(DESTDIR)$(PREFIX)/include
 	install -m 644 bindings/c/abi/abi.json $(DESTDIR)$(PREFIX)/share/chunked_upload
@@ -32,9 +33,10 @@ install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= L
 	install -m 755 $(RELEASE)/libchunked_upload.so $(DESTDIR)$(libdir)/libchunked_upload.so.$(VERSION)
 	ln -sf libchunked_upload.so.$(VERSION) $(DESTDIR)$(libdir)/libchunked_upload.so.$(ABI)
 	ln -sf libchunked_upload.so.$(ABI) $(DESTDIR)$(libdir)/libchunked_upload.so
-	$(fill_in) bindings/c/pkg/chunked_upload.pc.in > $(DESTDIR)$(libdir)/pkgconfig/chunked_upload.pc
-	for file in config config-version; do $(fill_in) bindings/c/pkg/chunked_upload-$$file.cmake.in \
-		> $(DESTDIR)$(libdir)/cmake/chunked_upload/chunked_upload-$$file.cmake || exit; done
+	$(fill_in) bindings/c/pkg/chunked_upload.pc.in | \
+		install -m 644 /dev/stdin $(DESTDIR)$(libdir)/pkgconfig/chunked_upload.pc
+	for file in config config-version; do $(fill_in) bindings/c/pkg/chunked_upload-$$file.cmake.in | \
+		install -m 644 /dev/stdin $(DESTDIR)$(libdir)/cmake/chunked_upload/chunked_upload-$$file.cmake || exit; done
 
 header: ## write include/chunked_upload.h and bindings/c/abi/abi.json anew from bindings/c/src
 	BLESS=1 $(CARGO) test --locked -p chunked-upload-c --test header

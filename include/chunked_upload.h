@@ -41,7 +41,7 @@
  * Results. A function that can fail returns an upload_result: UPLOAD_OK, which is 0, or what went
  * wrong. Take a value that you do not know for a failure: later versions may add some. Through the
  * last parameter, upload_error **error, which may be NULL, a failure also gives an object with the
- * facts; UPLOAD_OK sets it to NULL.
+ * facts; UPLOAD_OK sets it to NULL. Free it before the same variable is passed again.
  *
  * Ownership. What comes out through a ** parameter belongs to the caller, who hands it to the _free
  * function of its type; that accepts NULL, and handles may be freed in any order. Every ** parameter
@@ -61,24 +61,36 @@
  * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
  * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
  * made before a fork works in the child. One thing to know: a child that is forked by one thread while
- * another is inside a call shares the lock of that call until it execs or exits, and until then other
- * calls for the same chunk, or upload_get of the same upload, may wait for it.
+ * another is inside a call shares the lock of that call. It is released when the call returns; but if the
+ * parent dies before, the child keeps it until it execs or exits, and other calls for the same chunk, or
+ * upload_get of the same upload, wait that long. All descriptors are closed on exec.
  *
- * Time. Every call blocks and cannot be interrupted or cancelled; a program with an event loop calls
- * from a thread. upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the
- * size of the file and the number of chunks. upload_get takes time in proportion to the number of
- * chunks: the file is put in place by renaming, not by copying. It takes time in proportion to the
- * bytes, the first time, in two cases: after a reboot or a remount, when what was not known to be on
- * disk is read and compared with its checksum; and for chunks that could not be written to their final
- * place when they arrived (all but the last should be of one size). Such work is recorded as it goes:
- * when a call is killed half-way, the next continues. No call needs memory in proportion to the file.
+ * Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
+ * never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler
+ * during a call. Where a limit on the size of files may apply, ignore SIGXFSZ: then it is UPLOAD_IO with
+ * EFBIG. When memory runs out, the process is aborted.
+ *
+ * Time. Every call blocks and cannot be interrupted; a program with an event loop calls from a thread.
+ * upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the size of the file
+ * and the number of chunks. upload_get takes time in proportion to the number of chunks: the file is put
+ * in place by renaming, not by copying. It takes time in proportion to the bytes, the first time, in two
+ * cases: after a reboot or a remount, when what was not known to be on disk is read and compared with its
+ * checksum; and for chunks that could not be written to their final place when they arrived (all but the
+ * last should be of one size). Such work is recorded as it goes: when a call is killed half-way, the next
+ * continues. No call needs memory in proportion to the file.
  *
  * Files. Each upload is one directory, named after its uid, in the directory of the store. Opening a
  * store creates nothing; the first chunk creates the directory if only its last component is missing.
  * The finished file is the caller's: read it, rename it elsewhere or remove it; the upload then answers
- * UPLOAD_GONE. To forget an upload, remove its directory; nothing else expires it. Network file systems
- * (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with UPLOAD_IO: they cannot
- * keep these promises.
+ * UPLOAD_GONE. Do not write to it where it lies: later calls could not tell that from damage. To forget an
+ * upload, remove its directory, which is named prefix and uid, at any time; take the uid from a receipt or
+ * from upload_finished_uid, not from a client. Nothing expires by itself: the directory's modification
+ * time follows the last accepted chunk or upload_get, to a second, and a cleaner can go by it.
+ *
+ * Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
+ * UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
+ * existing parent is; whether uploads can be made there, the first chunk tells.
+ *
  * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
  * with other bytes or in uneven sizes can take it to twice the file, never further.
  *
@@ -169,8 +181,7 @@ enum upload_result
    */
   UPLOAD_LIMIT_EXCEEDED = 2,
   /**
-   * The content does not have the checksum that came with it. Nothing was stored; send the chunk
-   * again. (400)
+   * Reserved: nothing is sent with a checksum yet. (400)
    */
   UPLOAD_CHECKSUM_MISMATCH = 3,
   /**
@@ -200,7 +211,7 @@ enum upload_result
   UPLOAD_GONE = 24,
   /**
    * The operating system refused, or the directory holds something that is not of this library's
-   * making. upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
+   * making (EBADMSG). upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
    * cured. Acknowledged chunks are safe, but for one that this call was to replace. (500)
    */
   UPLOAD_IO = 40,
@@ -240,7 +251,7 @@ typedef struct upload_finished upload_finished;
  * setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
  *
  * Options belong to the store handle, not to the directory: two programs may open the same directory
- * with different ones. Only with different prefixes they do not see each other's uploads.
+ * with different ones. With the same prefix they see each other's uploads, with different ones not.
  *
  * Every setter refuses a value that no store could work with at once: it returns
  * UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
@@ -288,7 +299,7 @@ typedef struct upload_chunk {
    */
   uint64_t chunk_number;
   /**
-   * How many chunks there are, at least 1; the same in every chunk of an upload.
+   * How many chunks there are, at least 1, at most 2^63 - 1; the same in every chunk of an upload.
    */
   uint64_t chunk_count;
   /**
@@ -296,7 +307,8 @@ typedef struct upload_chunk {
    */
   const void *content;
   /**
-   * How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted.
+   * How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
+   * they can add up: at most total_size, and just that if there is one chunk only.
    */
   size_t content_size;
 } upload_chunk;

@@ -75,7 +75,7 @@ public:
     /* Takes over the object, which may be NULL. */
     error(upload_result code, upload_error *facts) : error(code, detail::owner<upload_error>(facts)) {}
 
-    error(upload_result code, const char *message) : std::runtime_error(message), code_(code) {}
+    error(upload_result code, const std::string &message) : std::runtime_error(message), code_(code) {}
 
     upload_result code() const noexcept { return code_; }
     /* The name of the code: what a server's clients may see. */
@@ -127,7 +127,8 @@ inline const char *c_string(const std::string &text, upload_result otherwise, co
 
 /* Bytes that belong to somebody else, who must keep them while the view is used. Made from a pointer and a
  * size, or from anything contiguous with one-byte elements: std::string, std::string_view,
- * std::vector<std::byte>, std::array<unsigned char, n>, std::span<const char>, ... An array of char is not
+ * std::vector<std::byte>, std::array<unsigned char, n>, std::span<const char>, ... A temporary is gone
+ * before a view that was assigned from it is used. An array of char is not
  * accepted, as one cannot see whether its last byte is content or the end of a text: use
  * std::string_view. */
 class bytes_view {
@@ -243,16 +244,23 @@ public:
     upload_finished *native_handle() const noexcept { return handle_.get(); }
     upload_finished *release() noexcept { return handle_.release(); }
 
-    std::string uid() const { return detail::text(upload_finished_uid(native_handle())); }
+    std::string uid() const { return detail::text(upload_finished_uid(alive())); }
     /* Where the file lies. Holds the uid. */
-    std::string path() const { return detail::text(upload_finished_path(native_handle())); }
+    std::string path() const { return detail::text(upload_finished_path(alive())); }
     /* The client's name for it: any text, and not to be made a path. */
-    std::string file_name() const { return detail::text(upload_finished_file_name(native_handle())); }
-    std::uint64_t total_size() const noexcept { return upload_finished_total_size(native_handle()); }
-    std::uint32_t crc32c() const noexcept { return upload_finished_crc32c(native_handle()); }
+    std::string file_name() const { return detail::text(upload_finished_file_name(alive())); }
+    std::uint64_t total_size() const { return upload_finished_total_size(alive()); }
+    std::uint32_t crc32c() const { return upload_finished_crc32c(alive()); }
 
 private:
     explicit finished(upload_finished *handle) noexcept : handle_(handle) {}
+
+    const upload_finished *alive() const
+    {
+        if (!handle_)
+            throw error(UPLOAD_INVALID_ARGUMENT, "finished was moved from");
+        return handle_.get();
+    }
 
     detail::owner<upload_finished> handle_;
 };
@@ -262,7 +270,7 @@ private:
 class store {
 public:
     explicit store(const std::string &path) : store(path, nullptr) {}
-    store(const std::string &path, const options &with) : store(path, with.native_handle()) {}
+    store(const std::string &path, const options &with) : store(path, checked(with)) {}
     static store adopt(upload_store *handle) noexcept { return store(handle); }
     upload_store *native_handle() const noexcept { return handle_.get(); }
     upload_store *release() noexcept { return handle_.release(); }
@@ -298,6 +306,14 @@ public:
 
 private:
     explicit store(upload_store *handle) noexcept : handle_(handle) {}
+
+    /* NULL would mean the default options: limits must not vanish with a move. */
+    static const upload_options *checked(const options &with)
+    {
+        if (with.native_handle() == nullptr)
+            throw error(UPLOAD_INVALID_ARGUMENT, "options were moved from");
+        return with.native_handle();
+    }
 
     store(const std::string &path, const upload_options *with)
     {

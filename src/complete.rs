@@ -58,7 +58,8 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
                 never_came = slot == Slot::default();
                 Ok(!never_came)
             })?;
-            if never_came { Err(Table::read(upload)?.incomplete(upload)) } else { Ok(None) }
+            let receiving = never_came && upload.dir.file_size(DATA)?.is_some();
+            if receiving { Err(Table::read(upload)?.incomplete(upload)) } else { Ok(None) }
         }
         _ => Ok(None),
     }

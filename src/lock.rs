@@ -21,7 +21,7 @@ const TAIL: u64 = GATE + 1;
 /// A lock, released when dropped.
 ///
 /// Released explicitly, before the file is closed: a child that another thread forked meanwhile shares the open file,
-/// and would keep the lock until it execs or exits.
+/// and closing it here would leave the lock with the child until that execs or exits.
 #[must_use]
 pub(crate) struct Lock<'a> {
     state: &'a File,

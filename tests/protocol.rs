@@ -168,6 +168,18 @@ fn a_file_taken_out_of_an_upload_that_was_rewritten_never_comes_back() {
     assert_eq!(kind(store.get(&uid)), ErrorKind::Gone);
 }
 
+/// Somebody removed `data` and left the rest: chunks and `get` say the same.
+#[test]
+fn an_upload_whose_data_was_taken_is_gone() {
+    let store = TestStore::new();
+    let file = bytes(1000);
+    let uid = store.first(&file, 300, 0);
+    std::fs::remove_file(store.path(&uid, "data")).unwrap();
+    assert_eq!(kind(store.get(&uid)), ErrorKind::Gone);
+    assert_eq!(kind(store.send(&uid, &file, 300, 1)), ErrorKind::Gone);
+    assert_eq!(entries(&store.root().join(&uid)), ["state"]);
+}
+
 #[test]
 fn a_removed_upload_is_not_found() {
     let store = TestStore::new();

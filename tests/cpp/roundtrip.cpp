@@ -69,6 +69,7 @@ static void check_moves(const std::string &directory)
     options.prefix("u_").durability(cu::durability::complete).max_chunk_count(9).dir_mode(0750).file_mode(0640);
     cu::options kept(std::move(options));
     failure(UPLOAD_INVALID_ARGUMENT, [&] { options.prefix("x"); });
+    failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::store("without limits", options); });
 
     cu::store first(directory + "/moved", kept);
     cu::store second(std::move(first));
@@ -84,7 +85,10 @@ static void check_moves(const std::string &directory)
     cu::finished file = second.get(uid);
     CHECK(file.path().find("/moved/u_" + uid) != std::string::npos);
     cu::finished adopted = cu::finished::adopt(file.release());
-    CHECK(file.uid().empty() && adopted.uid() == uid);
+    CHECK(adopted.uid() == uid);
+    failure(UPLOAD_INVALID_ARGUMENT, [&] { file.path(); });
+    failure(UPLOAD_INVALID_ARGUMENT, [&] { file.total_size(); });
+    CHECK(cu::error(UPLOAD_IO, nullptr).path().empty());
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 //! Where calls from C enter: no panic leaves, and every failure becomes a result and an error object.
 
 use std::any::Any;
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::Error;
@@ -14,6 +15,7 @@ use crate::result::upload_result;
 /// That a panic may leave things half changed (`AssertUnwindSafe`) does no harm: a store has no state in memory, options
 /// are assigned after all checks, and results are handed out last.
 pub(crate) fn call(error: &Out<upload_error>, body: impl FnOnce() -> engine::Result<()>) -> upload_result {
+    let _uncancelled = Uncancelled::new();
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return upload_result::UPLOAD_OK,
         Ok(Err(failure)) => failure,
@@ -30,6 +32,34 @@ pub(crate) fn or<T>(default: T, body: impl FnOnce() -> T) -> T {
         panic_text(payload);
         default
     })
+}
+
+/// While it lives, `pthread_cancel` waits. Most system calls are cancellation points, and a cancelled thread is unwound
+/// by force, which Rust answers by aborting the process.
+struct Uncancelled {
+    before: c_int,
+}
+
+// POSIX, pthread_setcancelstate(3); the libc crate does not have it for Linux.
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+impl Uncancelled {
+    fn new() -> Uncancelled {
+        let mut before = 0;
+        // SAFETY: `before` has room for the answer.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Uncancelled { before }
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: the state is one that the function itself gave; the pointer has room for the answer.
+        unsafe { pthread_setcancelstate(self.before, &mut self.before) };
+    }
 }
 
 /// What a panic said.

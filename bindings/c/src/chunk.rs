@@ -36,11 +36,12 @@ pub struct upload_chunk {
     pub total_size: u64,
     /// Which chunk this is, counted from 0.
     pub chunk_number: u64,
-    /// How many chunks there are, at least 1; the same in every chunk of an upload.
+    /// How many chunks there are, at least 1, at most 2^63 - 1; the same in every chunk of an upload.
     pub chunk_count: u64,
     /// The bytes of this chunk. May be NULL if content_size is 0.
     pub content: *const c_void,
-    /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted.
+    /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
+    /// they can add up: at most total_size, and just that if there is one chunk only.
     pub content_size: usize,
 }
 

@@ -21,7 +21,7 @@ pub const UPLOAD_DURABILITY_CHUNK: i32 = 2;
 /// setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
 ///
 /// Options belong to the store handle, not to the directory: two programs may open the same directory
-/// with different ones. Only with different prefixes they do not see each other's uploads.
+/// with different ones. With the same prefix they see each other's uploads, with different ones not.
 ///
 /// Every setter refuses a value that no store could work with at once: it returns
 /// UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.

@@ -23,8 +23,7 @@ pub enum upload_result {
     /// upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
     /// say which limit. Nothing was stored. (413)
     UPLOAD_LIMIT_EXCEEDED = 2,
-    /// The content does not have the checksum that came with it. Nothing was stored; send the chunk
-    /// again. (400)
+    /// Reserved: nothing is sent with a checksum yet. (400)
     UPLOAD_CHECKSUM_MISMATCH = 3,
     /// There is no such upload: the uid is unknown, malformed, or of another store, which is not told
     /// apart; or the upload was removed. Start a new one. (404)
@@ -42,7 +41,7 @@ pub enum upload_result {
     /// The file was finished and has been taken away by its owner. It does not come back. (410)
     UPLOAD_GONE = 24,
     /// The operating system refused, or the directory holds something that is not of this library's
-    /// making. upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
+    /// making (EBADMSG). upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
     /// cured. Acknowledged chunks are safe, but for one that this call was to replace. (500)
     UPLOAD_IO = 40,
     /// The disk is full, a quota is used up, or less than min_free_space would stay free. Repeat the call

