@@ -11,7 +11,7 @@
 //! | ordered | `ordered` or `file` | crash behind the mark | [`rewrite::finish`] |
 //! | ordered | `data` only | power loss took the copy | receiving |
 //! | complete | `file` | | done; not believed: read it first |
-//! | complete | `ordered` or `data` | power loss took the rename | as ordered, or receiving |
+//! | complete | `data`, or after a rewrite `ordered` | power loss took the rename | receiving, or as ordered |
 //! | complete | none | the owner took it | gone, for ever |
 
 use std::ffi::CStr;
@@ -58,17 +58,26 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
                 never_came = slot == Slot::default();
                 Ok(!never_came)
             })?;
-            let receiving = never_came && upload.dir.file_size(DATA)?.is_some();
-            if receiving { Err(Table::read(upload)?.incomplete(upload)) } else { Ok(None) }
+            if !never_came || upload.dir.file_size(DATA)?.is_none() {
+                return Ok(None);
+            }
+            upload.reach("get:gap")?;
+            // What was missing a moment ago may have come: then the locks tell.
+            let table = Table::read(upload)?;
+            if table.missing_count > 0 { Err(table.incomplete(upload)) } else { Ok(None) }
         }
         _ => Ok(None),
     }
 }
 
-/// Brings an upload that a crash left between two phases into one of them.
+/// Brings an upload that a crash left between two phases into one of them, and a finished file to the level it has been
+/// promised.
 pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let _all = upload.lock_all()?;
-    resolve(upload).map(|_| ())
+    match resolve(upload)? {
+        Resolved::Receiving(_) => Ok(()),
+        Resolved::Complete(record) => secure(upload, record).map(|_| ()),
+    }
 }
 
 /// Under all slots. There is one way out with a file: through [`resolve`], which finds it as any later call would.
@@ -133,7 +142,7 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                     }
                 }
                 // A file its owner took never comes back: only after power loss can these be it.
-                None if !upload.trust.believes(record.tag) && there(ORDERED)? => {
+                None if !upload.trust.believes(record.tag) && record.grid_is_void && there(ORDERED)? => {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, ..record })?;
                 }
                 None if !upload.trust.believes(record.tag) && there(DATA)? => reopen(upload)?,
@@ -155,10 +164,8 @@ fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Resu
         return Ok(Some(record));
     }
     if check(upload, FILE, file, right_size)? && right_size {
-        let record = PhaseRecord { tag: upload.trust.tag(), ..record };
-        upload.write_phase(record)?;
-        upload.reach("check:marked")?;
-        return Ok(Some(record));
+        // Synced, it need not be read again, whoever asks through whatever mount.
+        return sync_finished(upload, record).map(Some);
     }
     reopen(upload)?;
     upload.dir.rename(FILE, DATA)?;
@@ -168,7 +175,8 @@ fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Resu
 
 /// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
 fn reopen(upload: &Upload<'_>) -> Result<()> {
-    upload.write_tail(upload.header.shape.total_size)?;
+    // Places may reach behind the file's end, so the next chunk at the tail has to look at all of them.
+    upload.write_tail(upload.header.shape.total_size, trust::UNKNOWN)?;
     let (phase, tag) = (Phase::Receiving, upload.trust.tag());
     upload.write_phase(PhaseRecord { phase, crc32c: 0, tag, grid_is_void: true })?;
     upload.reach("reopen:marked")
@@ -224,17 +232,22 @@ fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<()
 }
 
 /// Whether a finished file with this tag is as durable as it has been promised to be.
-fn secured(upload: &Upload<'_>, records: &Records, tag: u32) -> bool {
+pub(crate) fn secured(upload: &Upload<'_>, records: &Records, tag: u32) -> bool {
     tag == trust::SYNCED || upload.level(records) < Durability::Complete
 }
 
-/// Syncs a finished file and everything that leads to it, unless that is done; whoever did the rename may have died.
+/// Makes a finished file as durable as it has been promised to be; whoever did the rename may have died before.
 fn secure(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
     let records = upload.records()?;
     if secured(upload, &records, record.tag) {
         return Ok(record);
     }
     upload.raise_level(&records)?;
+    sync_finished(upload, record)
+}
+
+/// Syncs a finished file and everything that leads to it, and says so on record.
+fn sync_finished(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
     if let Some(file) = upload.dir.open_file(FILE)? {
         upload.dir.sync_file(FILE, &file)?;
     }

@@ -30,7 +30,13 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
 
     let uid = Uid::random();
     let path = store.directory(uid);
-    let handle = make_directory(&path, store.options().dir_mode).map_err(|e| Error::os("cannot make", &path, e))?;
+    let make = || make_directory(&path, store.options().dir_mode);
+    let handle = match make() {
+        // Somebody cleaned the empty store away in between.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_root(store).map(|()| make())?,
+        result => result,
+    };
+    let handle = handle.map_err(|error| Error::os("cannot make", &path, error))?;
     let unfinished = Unfinished(Some(path.clone()));
     let dir = Directory { handle, path };
     let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
@@ -54,7 +60,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     }
     reach("create:data")?;
 
-    let state = dir.create_file(STATE, store.options().file_mode)?;
+    let state = dir.create_file(STATE, store.options().state_mode())?;
     let mount = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?.mount;
     let tag = Trust::now(&store.boot, mount).tag();
     let slot = Slot {
@@ -98,8 +104,8 @@ fn make_root(store: &Store) -> Result<()> {
 /// Makes a directory with just this mode, whatever the umask.
 fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     DirBuilder::new().mode(mode & 0o700).create(path)?;
-    let exact = |dir: File| dir.set_permissions(Permissions::from_mode(mode)).map(|()| dir);
-    open_directory(path).and_then(exact).inspect_err(|_| {
+    // By its name: the umask may have left a directory that its owner cannot open.
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).and_then(|()| open_directory(path)).inspect_err(|_| {
         let _ = std::fs::remove_dir(path);
     })
 }

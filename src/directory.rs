@@ -64,9 +64,9 @@ impl Directory {
         }
     }
 
-    /// Makes a file with just this mode, whatever the umask; empties one that is there.
+    /// Makes a new file with just this mode, whatever the umask.
     pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         sys::open_at(&self.handle, name, flags, mode)
             .and_then(|file| file.set_permissions(Permissions::from_mode(mode)).map(|()| file))
             .map_err(|error| self.error("cannot create", name, error))

@@ -51,7 +51,8 @@ pub struct Options {
     pub prefix: String,
     /// Permissions of directories, whatever the umask: at most 0o7777, and with all of 0o700. Default 0o700.
     pub dir_mode: u32,
-    /// Permissions of files, whatever the umask: at most 0o777, and with all of 0o600. Default 0o600.
+    /// Permissions of files, whatever the umask: at most 0o777, and with all of 0o600. Default 0o600. The file `state`,
+    /// on which the locks are, can be read only by who may write it, too: who can read a file can hold up its writers.
     pub file_mode: u32,
 }
 
@@ -86,6 +87,12 @@ impl Options {
         Ok(())
     }
 
+    /// The permissions of `state`.
+    pub(crate) fn state_mode(&self) -> u32 {
+        let writers = self.file_mode & 0o222;
+        self.file_mode & (writers | writers << 1)
+    }
+
     /// Refuses a new upload that is over a limit; one that was let in may be finished under any.
     pub(crate) fn admit(&self, total_size: u64, chunk_count: u64) -> Result<()> {
         let limits = [
@@ -102,6 +109,12 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_not_write_may_not_read_the_state() {
+        let of = |file_mode| Options { file_mode, ..Options::default() }.state_mode();
+        assert_eq!((of(0o600), of(0o644), of(0o664), of(0o640), of(0o666)), (0o600, 0o600, 0o660, 0o600, 0o666));
+    }
 
     #[test]
     fn values_no_store_can_work_with_are_refused() {

@@ -59,6 +59,9 @@ impl Shape {
             Place::Own { offset: number * self.grid, capacity: size }
         } else if size <= slot.capacity {
             Place::Own { offset: slot.offset, capacity: slot.capacity }
+        } else if self.grid != 0 && size <= self.grid_size(number) {
+            // Smaller than its place on the grid, which is nobody else's.
+            Place::Own { offset: number * self.grid, capacity: self.grid_size(number) }
         } else {
             Place::Tail
         }
@@ -148,11 +151,14 @@ mod tests {
         let empty = Slot::default();
         assert_eq!(shape.place(&empty, 1, 4), Place::Own { offset: 4, capacity: 4 });
         assert_eq!(shape.place(&empty, 2, 2), Place::Own { offset: 8, capacity: 2 });
-        assert_eq!(shape.place(&empty, 1, 3), Place::Tail);
+        assert_eq!(shape.place(&empty, 1, 3), Place::Own { offset: 4, capacity: 4 }, "smaller");
+        assert_eq!(shape.place(&empty, 1, 5), Place::Tail);
         let held = Slot { offset: 12, length: 5, capacity: 5, ..empty };
         assert_eq!(shape.place(&held, 1, 3), Place::Own { offset: 12, capacity: 5 });
         assert_eq!(shape.place(&held, 1, 4), Place::Own { offset: 4, capacity: 4 }, "back to the grid");
         assert_eq!(shape.place(&held, 1, 6), Place::Tail);
-        assert_eq!(shape.place(&empty, 1, 0), Place::Own { offset: 0, capacity: 0 }, "an empty chunk needs no room");
+        let void = Shape { grid: 0, ..shape };
+        assert_eq!(void.place(&empty, 1, 3), Place::Tail);
+        assert_eq!(void.place(&empty, 1, 0), Place::Own { offset: 0, capacity: 0 }, "an empty chunk needs no room");
     }
 }

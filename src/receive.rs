@@ -65,7 +65,10 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
         },
         Phase::Ordered => Ok(None),
         Phase::Complete => match upload.dir.open_file(FILE)? {
-            Some(file) if is_repeat(upload, &file, chunk)? => Ok(Some(true)),
+            // At the higher levels the finished file is synced before a chunk of it is acknowledged.
+            Some(file) if is_repeat(upload, &file, chunk)? => {
+                Ok((settled || complete::secured(upload, &records, record.tag)).then_some(true))
+            }
             // What differs may be the file, after power loss: it is checked before the chunk is refused.
             Some(_) if !settled && !upload.trust.believes(record.tag) => Ok(None),
             Some(_) => Err(Error::Conflict(format!(
@@ -132,10 +135,11 @@ impl<'a> Receiving<'a> {
     fn receive(&self) -> Result<bool> {
         let number = self.chunk.chunk_number;
         let held = self.upload.slot(number)?;
-        if self.is_held(&held)? {
+        let same = self.is_same(&held)?;
+        if same && self.upload.trust.believes(held.tag) {
             self.sync_repeat(&held)?;
         } else {
-            let slot = self.write(&held)?;
+            let slot = self.write(&held, same)?;
             let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
             self.upload.write_slot(number, &Slot { crc32c: self.crc32c, tag, ..slot })?;
             self.upload.reach("receive:recorded")?;
@@ -143,16 +147,16 @@ impl<'a> Receiving<'a> {
                 self.upload.sync_state()?;
             }
         }
-        self.received_all()
+        self.received_all(&held)
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
         self.upload.dir.error(&format!("{action} chunk {}:", self.chunk.chunk_number), DATA, error)
     }
 
-    /// Whether just these bytes are there and on a record that is believed.
-    fn is_held(&self, held: &Slot) -> Result<bool> {
-        let recorded = self.upload.trust.believes(held.tag) && held.crc32c == self.crc32c;
+    /// Whether just these bytes are there, as far as the page cache shows.
+    fn is_same(&self, held: &Slot) -> Result<bool> {
+        let recorded = held.received() && held.crc32c == self.crc32c;
         let found = || holds(&self.data, held, self.chunk.content).map_err(|e| self.data_error("cannot compare", e));
         Ok(recorded && found()?)
     }
@@ -174,8 +178,9 @@ impl<'a> Receiving<'a> {
         self.upload.sync_state()
     }
 
-    /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag.
-    fn write(&self, held: &Slot) -> Result<Slot> {
+    /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag. `same` bytes, whose record
+    /// is not believed, are written again: what the page cache shows may not be what is on the disk.
+    fn write(&self, held: &Slot, same: bool) -> Result<Slot> {
         let (number, length) = (self.chunk.chunk_number, self.chunk.content.len() as u64);
         let place = self.shape.place(held, number, length);
         let (offset, capacity) = match place {
@@ -188,7 +193,9 @@ impl<'a> Receiving<'a> {
         if self.records.rewrite().is_some_and(|done| done.number > number) {
             self.upload.forget_progress()?;
         }
-        if *held != Slot::default() || place == Place::Tail {
+        // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
+        let in_place = same && offset == held.offset;
+        if !in_place && (*held != Slot::default() || place == Place::Tail) {
             self.clear(held, &slot)?;
         }
         let write = || -> io::Result<()> {
@@ -210,7 +217,7 @@ impl<'a> Receiving<'a> {
     fn clear(&self, held: &Slot, slot: &Slot) -> Result<()> {
         let number = self.chunk.chunk_number;
         self.upload.write_slot(number, &slot.cleared())?;
-        if held.received() && self.records.full().is_some_and(|full| full.value > number) {
+        if self.lowers_full(held) {
             self.upload.write_full(number)?;
         }
         // A record that is believed after power loss must be off the disk before its bytes are touched.
@@ -218,6 +225,11 @@ impl<'a> Receiving<'a> {
             self.upload.sync_state()?;
         }
         self.upload.reach("receive:cleared")
+    }
+
+    /// Whether clearing this slot makes a gap before the mark of the full part of the table.
+    fn lowers_full(&self, held: &Slot) -> bool {
+        held.received() && self.records.full().is_some_and(|full| full.value > self.chunk.chunk_number)
     }
 
     /// Takes `length` bytes at the tail of `data`.
@@ -237,7 +249,7 @@ impl<'a> Receiving<'a> {
         if asked > limit {
             return Err(Error::LimitExceeded { limit: "data_size", value: limit, asked });
         }
-        upload.write_tail(asked)?;
+        upload.write_tail(asked, upload.trust.tag())?;
         Ok(end)
     }
 
@@ -245,7 +257,7 @@ impl<'a> Receiving<'a> {
     ///
     /// Up to where the table is full is kept on record, and looking goes on from there: each slot is looked at about
     /// once in the upload's life, and a call that finds a gap at once looks no further.
-    fn received_all(&self) -> Result<bool> {
+    fn received_all(&self, held: &Slot) -> Result<bool> {
         /// Writing the mark for less than this costs more than looking again.
         const WORTH_WRITING: u64 = 64;
         let upload = self.upload;
@@ -257,7 +269,9 @@ impl<'a> Receiving<'a> {
             full += u64::from(slot.received());
             Ok(slot.received())
         })?;
-        if full >= known + WORTH_WRITING {
+        // This call may have lowered the mark for the moment its own slot was clear; another may have lowered it more.
+        let marked = if self.lowers_full(held) { upload.records()?.full().map_or(0, |full| full.value) } else { known };
+        if full >= marked + WORTH_WRITING && marked >= known.min(self.chunk.chunk_number) {
             upload.write_full(full)?;
         }
         Ok(full == upload.chunk_count())

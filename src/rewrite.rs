@@ -55,6 +55,8 @@ fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
         Some(done) if upload.trust.believes(done.tag) => upload.dir.open_file(ORDERED)?.map(|file| (file, done)),
         _ => None,
     };
+    let size = upload.dir.file_size(ORDERED)?.unwrap_or(0);
+    let begun = begun.filter(|(_, done)| done.offset <= size);
     let copied = begun.as_ref().map_or(0, |(_, done)| done.offset);
     let left = upload.header.shape.total_size.saturating_sub(copied);
     let file_system =
@@ -65,7 +67,12 @@ fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
     }
     match begun {
         Some(begun) => Ok(begun),
-        None => Ok((upload.dir.create_file(ORDERED, upload.store.options().file_mode)?, Progress::default())),
+        None => {
+            // In this order: whoever comes next, through whatever mount, must not take the old progress for the new file's.
+            upload.forget_progress()?;
+            upload.dir.remove(ORDERED)?;
+            Ok((upload.dir.create_file(ORDERED, upload.store.options().file_mode)?, Progress::default()))
+        }
     }
 }
 

@@ -60,8 +60,11 @@ pub(crate) fn check_room(root: &Path, total_size: u64, min_free_space: u64) -> R
 /// Reserves room in `data`, where that is faster than growing it.
 pub(crate) fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
     seam::reach("space:reserve")?;
-    if sys::file_system_of(data)?.magic == TMPFS {
-        return Ok(()); // slower there than writing
+    let file_system = sys::file_system_of(data)?;
+    // On tmpfs it is slower than writing. Where room is short, only the chunk itself is written: what allocating could
+    // not finish it does not give back.
+    if file_system.magic == TMPFS || file_system.available < window.end - window.start {
+        return Ok(());
     }
     match sys::allocate(data, window.start, window.end - window.start) {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),

@@ -36,7 +36,8 @@ impl Store {
         }
         let root = std::path::absolute(path).map_err(|error| Error::os("cannot make absolute", path, error))?;
         space::check_file_system(&root)?;
-        Ok(Store { root, options, boot: Boot::current() })
+        let boot = Boot::current()?;
+        Ok(Store { root, options, boot })
     }
 
     /// Where the store is: an absolute path.

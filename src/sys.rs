@@ -103,7 +103,10 @@ pub(crate) struct FileSystem {
 }
 
 fn file_system(raw: &libc::statfs) -> FileSystem {
-    FileSystem { magic: raw.f_type as u32, available: raw.f_bavail.saturating_mul(raw.f_bsize as u64) }
+    // An unlimited tmpfs counts no blocks at all.
+    let unlimited = raw.f_blocks == 0;
+    let available = if unlimited { u64::MAX } else { raw.f_bavail.saturating_mul(raw.f_bsize as u64) };
+    FileSystem { magic: raw.f_type as u32, available }
 }
 
 /// The file system `path` is on.

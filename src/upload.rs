@@ -36,9 +36,15 @@ impl<'a> Upload<'a> {
         let not_found = || Error::NotFound { uid: uid.shown() };
         let dir = Directory::open(store.directory(uid))?.ok_or_else(not_found)?;
         let state = dir.open_file(STATE)?.ok_or_else(not_found)?;
-        let records = read_records(&dir, &state)?;
-        let header = Header::decode(&records.0).map_err(|what| damaged(&dir, what))?;
         let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
+        if status.size == 0 {
+            return Err(not_found()); // power loss took what the first chunk had written
+        }
+        let records = read_records(&dir, &state)?;
+        if records.0.iter().all(|&byte| byte == 0) {
+            return Err(not_found()); // the same
+        }
+        let header = Header::decode(&records.0).map_err(|what| damaged(&dir, what))?;
         if header.state_size() != Some(status.size) {
             return Err(damaged(&dir, "its size does not fit its header"));
         }
@@ -112,8 +118,8 @@ impl<'a> Upload<'a> {
         self.write(PHASE_AT, &record.encode())
     }
 
-    pub(crate) fn write_tail(&self, end: u64) -> Result<()> {
-        self.write(TAIL_AT, &Mark { value: end, tag: self.trust.tag() }.encode())
+    pub(crate) fn write_tail(&self, end: u64, tag: u32) -> Result<()> {
+        self.write(TAIL_AT, &Mark { value: end, tag }.encode())
     }
 
     /// Records up to which chunk the table is full.

@@ -325,6 +325,28 @@ fn a_file_finished_at_level_process_survives_once_get_promises_it() {
     }
 }
 
+/// A chunk of a finished file, repeated at a higher level: the file is synced before the answer.
+#[test]
+fn a_repeat_of_a_finished_file_s_chunk_is_as_durable_as_it_says() {
+    let file = bytes(350);
+    for sizes in CUTS {
+        let pieces = cut(&file, sizes);
+        let machine = Machine::new(&pieces);
+        let mut uid = String::new();
+        for number in [3, 1, 0, 2] {
+            uid = machine.send(Durability::Process, &uid, number, pieces[number]);
+        }
+        machine.get(Durability::Process, &uid);
+        machine.client.borrow_mut().finished = None;
+        machine.send(Durability::Chunk, &uid, 1, pieces[1]);
+        let answered = machine.failures.borrow().last().cloned().unwrap();
+        let images = machine.disk.borrow().images();
+        let client = Client { finished: Some(file.clone()), ..answered.1 };
+        machine.failures.replace(images.into_iter().map(|image| (image, client.clone())).collect());
+        check_finished(&machine, &uid, &file);
+    }
+}
+
 /// The sector with the mark of the tail was lost, the sector with the slot of the last chunk there was kept: the next
 /// chunk must not be given the same place, least of all over bytes that are believed because they were synced.
 #[test]

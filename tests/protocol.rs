@@ -106,6 +106,30 @@ fn chunks_that_do_not_add_up_are_repaired_by_sending_again() {
     assert_eq!(store.content(&uid), b"abcdefghij");
 }
 
+/// The first chunk suggests a grid that the others do not keep, and one of them is sent wrong at first.
+#[test]
+fn uneven_chunks_near_a_grid_can_be_repaired() {
+    let store = TestStore::new();
+    let file = bytes(410);
+    let right = [&file[..100], &file[100..220], &file[220..305], &file[305..]];
+    let mut wrong = right;
+    wrong[1] = &file[100..210];
+    let uid = store.send_pieces(&right, &[0]);
+    let total = 410;
+    for (number, content) in [(1, wrong[1]), (2, right[2]), (3, right[3]), (1, right[1])] {
+        let chunk = chunked_upload::Chunk {
+            upload_uid: &uid,
+            total_size: total,
+            chunk_number: number,
+            chunk_count: 4,
+            content,
+            ..Default::default()
+        };
+        store.handle_chunk(&chunk).unwrap();
+    }
+    assert_eq!(store.content(&uid), file);
+}
+
 #[test]
 fn get_names_what_is_missing() {
     let store = TestStore::new();
@@ -218,7 +242,7 @@ fn modes_are_exact_and_the_prefix_is_used() {
     assert_eq!(path, dir.join("file"));
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(store.root()), mode(&dir)), (0o2750, 0o2750));
-    assert_eq!((mode(&path), mode(&dir.join("state"))), (0o644, 0o644));
+    assert_eq!((mode(&path), mode(&dir.join("state"))), (0o644, 0o600));
     assert_eq!(kind(store.reopened(Options::default()).get(&uid)), ErrorKind::NotFound, "another prefix");
 }
 

@@ -173,6 +173,27 @@ fn get_waits_for_a_replacement() {
     });
 }
 
+/// The last chunk comes while `get` is counting what is missing: nothing is missing then.
+#[test]
+fn get_never_says_that_nothing_is_missing() {
+    let file = bytes(1000);
+    let store = TestStore::new();
+    let uid = store.first(&file, 100, 0);
+    for number in 1..9 {
+        store.send(&uid, &file, 100, number).unwrap();
+    }
+    let (sender, target, content) = (store.store.clone(), uid.clone(), file.clone());
+    seam::set_hook(Some(Rc::new(move |step| {
+        if step == "get:gap" {
+            send(&sender, &target, &content, 100, 9).unwrap();
+        }
+        Ok(())
+    })));
+    let answer = store.get(&uid);
+    seam::set_hook(None);
+    assert_eq!(std::fs::read(answer.unwrap().path).unwrap(), file);
+}
+
 /// Chunks of different numbers do not wait for each other.
 #[test]
 fn a_chunk_does_not_wait_for_another() {

@@ -173,6 +173,42 @@ fn a_really_full_disk() {
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
 }
 
+/// An unlimited file system in memory says that it has no blocks at all.
+#[test]
+fn an_unlimited_file_system_is_not_full() {
+    let Some(mounted) = Mounted::tmpfs("size=0") else { return };
+    let store = Store::open(mounted.dir.path().join("uploads"), Options::default()).unwrap();
+    let file = bytes(1000);
+    let uid = common::send(&store, "", &file, 500, 1).unwrap().upload_uid.to_string();
+    common::send(&store, &uid, &file, 500, 0).unwrap();
+    assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
+}
+
+/// Directories get their mode whatever the umask, for users without privileges too.
+#[test]
+fn under_any_umask() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).ok();
+    let file = bytes(1000);
+    for umask in [0, 0o077, 0o400, 0o700, 0o777] {
+        let status = common::in_child(|| {
+            // SAFETY: no pointers are passed. Whoever is not root stays who he is.
+            unsafe {
+                libc::setuid(65534);
+                libc::umask(umask);
+            }
+            let root = dir.path().join(umask.to_string());
+            let store = Store::open(&root, Options::default()).unwrap();
+            let uid = common::send(&store, "", &file, 1000, 0).unwrap().upload_uid.to_string();
+            let path = store.get(&uid).unwrap().path;
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+            assert_eq!((mode(&root), mode(&root.join(&uid)), mode(&path)), (0o700, 0o700, 0o600));
+        });
+        assert!(status.success(), "umask {umask:o}");
+    }
+}
+
 /// There is room for the upload, but not for the copy that brings its chunks into order.
 #[test]
 fn no_room_for_a_rewrite() {
@@ -275,11 +311,9 @@ fn a_state_of_garbage_is_an_error_with_its_path() {
     let mut bad_name = whole.clone();
     bad_name[256] ^= 1;
     let longer = [whole.as_slice(), &[0]].concat();
-    let cases: [&[u8]; 9] = [
-        b"",
+    let cases: [&[u8]; 7] = [
         b"garbage",
         &seeded_bytes(whole.len(), 3),
-        &vec![0; whole.len()],
         &vec![0xff; whole.len()],
         &whole[..whole.len() - 1],
         &longer,
@@ -294,6 +328,12 @@ fn a_state_of_garbage_is_an_error_with_its_path() {
             assert!(!error.to_string().contains(&uid), "{error} shows the uid");
         }
         assert_eq!(std::fs::read(&state).unwrap(), garbage, "left as it is, for who wants to look");
+    }
+    // What power loss leaves of an upload that was just begun is no upload.
+    for nothing in [Vec::new(), vec![0; whole.len()], vec![0; 300]] {
+        std::fs::write(&state, nothing).unwrap();
+        assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.send(&uid, &bytes(1000), 100, 1).unwrap_err().kind(), ErrorKind::NotFound);
     }
     std::fs::write(&state, bad_name).unwrap();
     assert_eq!(store.get(&uid).unwrap_err().os_errno(), Some(libc::EBADMSG));
