@@ -25,7 +25,7 @@ use crate::text::Text;
 /// Parameters
 /// ----------
 /// root : str or os.PathLike
-///     The directory. Its parent must exist. Network file systems are refused.
+///     The directory; made by the first chunk, in a parent that must exist by then. Network file systems are refused.
 /// max_total_size : int, bytes, default 0
 ///     The largest total_size of a new upload; 0 means no limit.
 /// max_chunk_count : int, default 1,000,000
@@ -41,7 +41,8 @@ use crate::text::Text;
 /// dir_mode, file_mode : int, default 0o700 and 0o600
 ///     Permissions, whatever the umask; at least the defaults' bits.
 ///
-/// Raises InvalidArgument for a value no store can work with, Io if the directory cannot be used.
+/// Raises InvalidArgument for a value no store can work with, Io for a network file system. Whether uploads can be made
+/// in the directory, the first chunk tells.
 #[pyclass(frozen, module = "chunked_upload")]
 pub struct Store(engine::Store);
 

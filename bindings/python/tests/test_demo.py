@@ -89,6 +89,8 @@ def test_nothing_is_left_running(tmp_path: Path, mark: str, how: signal.Signals)
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment(**{MARK: mark}),
+        # A shell lets what it starts with & ignore Ctrl-C, and so would the demo.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     assert demo.stdout
     with demo.stdout:
