@@ -80,7 +80,7 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     }
 }
 
-/// Under all slots. There is one way out with a file: through [`resolve`], which finds it as any later call would.
+/// Under all slots.
 fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
@@ -98,10 +98,14 @@ fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
                 let whole = check(upload, DATA, &data, !table.in_place || is_long_enough(upload, &data)?)?;
-                if whole && table.in_place {
-                    finish_in_place(upload, &data, &table)?;
-                } else if whole {
-                    rewrite::rewrite(upload, &data)?;
+                let finished = match (whole, table.in_place) {
+                    (true, true) => Some(finish_in_place(upload, &data, &table)?),
+                    (true, false) => rewrite::rewrite(upload, &data)?,
+                    (false, _) => None,
+                };
+                // Not by way of `resolve`: what was just made need not be believed, but is known.
+                if let Some(record) = finished {
+                    return secure(upload, record);
                 }
             }
         }
@@ -134,7 +138,7 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                 }
             }
             Phase::Ordered if !there(ORDERED)? && !there(FILE)? && there(DATA)? => reopen(upload)?,
-            Phase::Ordered => rewrite::finish(upload, record.tag)?,
+            Phase::Ordered => drop(rewrite::finish(upload, record.tag)?),
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
                     if let Some(record) = check_finished(upload, record, &file)? {
@@ -214,7 +218,7 @@ fn is_long_enough(upload: &Upload<'_>, data: &File) -> Result<bool> {
 }
 
 /// All chunks lie in order: no byte is read or written.
-fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<()> {
+fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<PhaseRecord> {
     // What is left of a rewrite that a re-sent chunk made needless must not be taken for this file later.
     upload.dir.remove(ORDERED)?;
     let cut = || data.set_len(upload.header.shape.total_size);
@@ -227,8 +231,10 @@ fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<()
     upload.dir.rename(DATA, FILE)?;
     upload.reach("complete:renamed")?;
     let (phase, crc32c, tag) = (Phase::Complete, table.crc32c, upload.trust.tag());
-    upload.write_phase(PhaseRecord { phase, crc32c, tag, grid_is_void: false })?;
-    upload.reach("complete:marked")
+    let record = PhaseRecord { phase, crc32c, tag, grid_is_void: false };
+    upload.write_phase(record)?;
+    upload.reach("complete:marked")?;
+    Ok(record)
 }
 
 /// Whether a finished file with this tag is as durable as it has been promised to be.

@@ -19,8 +19,9 @@ use crate::{Durability, pieces, sys};
 /// most this size or a divisor of it.
 const SHARED_BLOCK: u64 = 4096;
 
-/// Under all slots, with all chunks there. Leaves the upload complete, or without a chunk that turned out damaged.
-pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<()> {
+/// Under all slots, with all chunks there. Leaves the upload complete, or, answering `None`, without a chunk that turned
+/// out damaged.
+pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRecord>> {
     let (ordered, done) = start(upload)?;
     match copy(upload, data, &ordered, done) {
         // The disk is full: what could not be finished does not stay in the way of others.
@@ -30,7 +31,7 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<()> {
             return Err(error);
         }
         Err(error) => return Err(error),
-        Ok(false) => return Ok(()),
+        Ok(false) => return Ok(None),
         Ok(true) => {}
     }
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
@@ -46,7 +47,7 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<()> {
         upload.sync_state()?;
     }
     upload.reach("rewrite:ordered")?;
-    finish(upload, tag)
+    finish(upload, tag).map(Some)
 }
 
 /// The file to copy into, and where to go on.
@@ -124,7 +125,7 @@ fn copy_chunk(
 
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.
 /// May be repeated from any point.
-pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<()> {
+pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
     let (mut offset, mut lost) = (0_u64, false);
@@ -144,7 +145,8 @@ pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<()> {
     }
     upload.reach("rewrite:renamed")?;
     upload.forget_progress()?;
-    let phase = Phase::Complete;
-    upload.write_phase(PhaseRecord { phase, crc32c: crc.finish(), tag, grid_is_void: true })?;
-    upload.reach("rewrite:marked")
+    let record = PhaseRecord { phase: Phase::Complete, crc32c: crc.finish(), tag, grid_is_void: true };
+    upload.write_phase(record)?;
+    upload.reach("rewrite:marked")?;
+    Ok(record)
 }
