@@ -1,0 +1,191 @@
+//! Power loss on a real file system: an ext4 image is shut down under the store, so that nothing more reaches the disk,
+//! and mounted again. Skipped, with a word, where images cannot be made or mounted.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store};
+use common::{bytes, seeded_bytes};
+
+/// A file system in a file.
+struct Image {
+    dir: tempfile::TempDir,
+}
+
+fn succeeds(command: &str, arguments: &[&str]) -> bool {
+    Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+impl Image {
+    fn make() -> Option<Image> {
+        let image = Image { dir: tempfile::tempdir().unwrap() };
+        std::fs::File::create(image.file()).unwrap().set_len(64 << 20).unwrap();
+        std::fs::create_dir(image.mountpoint()).unwrap();
+        if succeeds("mkfs.ext4", &["-q", image.file().to_str().unwrap()]) && image.mount() {
+            return Some(image);
+        }
+        eprintln!("skipped: no file system can be made or mounted here");
+        None
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn mountpoint(&self) -> PathBuf {
+        self.dir.path().join("mounted")
+    }
+
+    fn mount(&self) -> bool {
+        succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
+    }
+
+    /// The store on it, as it is opened after each boot.
+    fn store(&self, durability: Durability) -> Store {
+        let options = Options { durability, min_free_space: 0, ..Options::default() };
+        Store::open(self.mountpoint().join("uploads"), options).unwrap()
+    }
+
+    /// Cuts the power, and switches it on again. False, said aloud, if the file system lives on: somebody else's mount
+    /// namespace, made while it was mounted, keeps it from being unmounted for good.
+    #[must_use]
+    fn lose_power(&self) -> bool {
+        use std::os::fd::AsRawFd;
+        /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, and the flag not to write the journal out first.
+        const SHUTDOWN: libc::Ioctl = 0x8004_587d;
+        const NO_LOG_FLUSH: u32 = 2;
+        let root = std::fs::File::open(self.mountpoint()).unwrap();
+        // SAFETY: the call reads four bytes.
+        assert_eq!(unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) }, 0);
+        drop(root);
+        assert!(succeeds("umount", &[self.mountpoint().to_str().unwrap()]));
+        assert!(self.mount());
+        let alive = std::fs::write(self.mountpoint().join("alive"), "").is_ok();
+        if !alive {
+            eprintln!("skipped: another mount namespace holds the file system");
+        }
+        alive
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        succeeds("umount", &[self.mountpoint().to_str().unwrap()]);
+    }
+}
+
+const CHUNK: usize = 64 << 10;
+
+/// Equal chunks, and chunks that fit no grid.
+fn cuts(file: &[u8]) -> [Vec<&[u8]>; 2] {
+    let uneven =
+        (0..8).map(|n| n * CHUNK + n % 2 * 1000..(n + 1) * CHUNK + if n == 7 { 0 } else { (n + 1) % 2 * 1000 });
+    [file.chunks(CHUNK).collect(), uneven.map(|range| &file[range]).collect()]
+}
+
+fn send(store: &Store, uid: &str, pieces: &[&[u8]], number: usize, content: &[u8]) -> Result<String, Error> {
+    let chunk = Chunk {
+        upload_uid: uid,
+        total_size: pieces.iter().map(|piece| piece.len() as u64).sum(),
+        chunk_number: number as u64,
+        chunk_count: pieces.len() as u64,
+        content,
+        ..Chunk::default()
+    };
+    store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid.to_string())
+}
+
+#[test]
+fn at_level_chunk_what_was_acknowledged_is_there() {
+    let Some(image) = Image::make() else { return };
+    let file = bytes(8 * CHUNK);
+    for pieces in cuts(&file) {
+        let store = image.store(Durability::Chunk);
+        let mut uid = String::new();
+        for number in [3, 0, 6, 1] {
+            uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
+        }
+        // One is replaced, and replaced again.
+        send(&store, &uid, &pieces, 0, &seeded_bytes(pieces[0].len(), 9)).unwrap();
+        send(&store, &uid, &pieces, 0, pieces[0]).unwrap();
+        if !image.lose_power() {
+            return;
+        }
+        let store = image.store(Durability::Chunk);
+        let error = store.get(&uid).unwrap_err();
+        assert!(matches!(error, Error::Incomplete { missing_count: 4, first_missing: 2, .. }), "{error}");
+        for number in [2, 4, 5, 7] {
+            send(&store, &uid, &pieces, number, pieces[number]).unwrap();
+        }
+        if !image.lose_power() {
+            return;
+        }
+        assert_eq!(std::fs::read(image.store(Durability::Chunk).get(&uid).unwrap().path).unwrap(), file);
+    }
+}
+
+#[test]
+fn at_level_complete_the_file_is_there_once_get_returned_it() {
+    let Some(image) = Image::make() else { return };
+    let file = bytes(8 * CHUNK);
+    for pieces in cuts(&file) {
+        let store = image.store(Durability::Complete);
+        let mut uid = String::new();
+        for number in [3, 0, 6, 1, 2, 4, 5, 7] {
+            uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
+        }
+        let path = store.get(&uid).unwrap().path;
+        if !image.lose_power() {
+            return;
+        }
+        assert_eq!(image.store(Durability::Process).get(&uid).unwrap().path, path);
+        assert_eq!(std::fs::read(path).unwrap(), file);
+    }
+}
+
+/// Nothing was synced by the store, but the system did so now and then: what it caught is there, what it did not is
+/// missing, and the file comes out right.
+#[test]
+fn at_level_process_nothing_wrong_is_handed_out() {
+    let Some(image) = Image::make() else { return };
+    let file = bytes(8 * CHUNK);
+    for (round, pieces) in (0..8).flat_map(|round| cuts(&file).map(|pieces| (round, pieces))) {
+        let store = image.store(Durability::Process);
+        let mut uid = String::new();
+        for number in [3, 0, 6, 1, 2, 4, 5, 7] {
+            uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
+            if number == round {
+                // SAFETY: no pointers are passed.
+                unsafe { libc::sync() };
+                send(&store, &uid, &pieces, 3, &seeded_bytes(pieces[3].len(), 9)).unwrap();
+                send(&store, &uid, &pieces, 3, pieces[3]).unwrap();
+            }
+        }
+        if round % 2 == 0 {
+            store.get(&uid).unwrap();
+        }
+        if !image.lose_power() {
+            return;
+        }
+        let store = image.store(Durability::Process);
+        match store.get(&uid) {
+            Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), file),
+            Err(error) => assert!([ErrorKind::Incomplete, ErrorKind::NotFound].contains(&error.kind()), "{error}"),
+        }
+        for (number, piece) in pieces.iter().enumerate() {
+            match send(&store, &uid, &pieces, number, piece) {
+                Ok(_) => {}
+                Err(Error::NotFound { .. }) => uid = String::new(),
+                Err(error) => panic!("{error}"),
+            }
+            if uid.is_empty() {
+                break;
+            }
+        }
+        if !uid.is_empty() {
+            assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
+        }
+    }
+}
