@@ -40,8 +40,8 @@ impl Durability {
 pub struct Options {
     /// The largest `total_size` of a new upload, in bytes; 0 means no limit. Default 0.
     pub max_total_size: u64,
-    /// The largest `chunk_count` of a new upload; 0 means no limit. Each chunk takes 32 bytes on disk, and the first
-    /// `get` reads them all. Default 1,000,000.
+    /// The largest `chunk_count` of a new upload; 0 means no limit. Each chunk takes 32 bytes on disk, and a `get` of an
+    /// unfinished upload reads them all: without a limit a client decides how long that takes. Default 1,000,000.
     pub max_chunk_count: u64,
     /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
     pub min_free_space: u64,

@@ -55,8 +55,9 @@ pub unsafe extern "C" fn upload_options_set_max_total_size(options: *mut upload_
 }
 
 /// The largest chunk_count of a new upload; 0 means no limit. Default 1,000,000. A larger one is
-/// UPLOAD_LIMIT_EXCEEDED. Each chunk takes 32 bytes on disk. This limit is checked on the first chunk of
-/// an upload only.
+/// UPLOAD_LIMIT_EXCEEDED. Each chunk takes 32 bytes on disk, and an upload_get of an unfinished upload
+/// reads them all: without a limit a client decides how long that takes. This limit is checked on the
+/// first chunk of an upload only.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_chunk_count(

@@ -57,6 +57,17 @@ fn only_the_c_library_is_needed() {
     }
 }
 
+/// The steps at which the engine's tests stop and kill calls are compiled into test builds only.
+#[test]
+fn the_library_has_no_seams() {
+    let code = fs::read(&library().shared).unwrap();
+    let holds = |text: &[u8]| code.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"max_total_size"), "texts can be found");
+    for step in [&b"receive:cleared"[..], b"rewrite:recorded", b"space:nfs"] {
+        assert!(!holds(step), "{}", String::from_utf8_lossy(step));
+    }
+}
+
 /// The start-up code of Rust's own library, and of the C compiler, runs in every shared library.
 #[test]
 fn loading_runs_no_more_than_in_any_rust_library() {
