@@ -57,6 +57,13 @@ fn only_the_c_library_is_needed() {
     }
 }
 
+/// A program linked against the directory cargo builds into runs there: what it asks the loader for is in it.
+#[test]
+fn the_build_directory_has_the_soname() {
+    let link = library().shared.with_file_name("libchunked_upload.so.0");
+    assert_eq!(fs::read_link(link).unwrap(), Path::new("libchunked_upload.so"));
+}
+
 /// The steps at which the engine's tests stop and kill calls are compiled into test builds only.
 #[test]
 fn the_library_has_no_seams() {
