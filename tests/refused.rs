@@ -173,6 +173,28 @@ fn a_really_full_disk() {
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
 }
 
+/// Less is free than would be reserved ahead of a chunk: the chunk is taken, and the rest stays free for others.
+#[test]
+fn reserving_does_not_eat_what_is_left() {
+    let Some(image) = common::Image::make() else { return };
+    let store =
+        Store::open(image.mountpoint().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();
+    let (file, size) = (bytes(40 << 20), 1 << 20);
+    let free = || {
+        let answer = std::process::Command::new("df").args(["--output=avail", "-k"]).arg(image.mountpoint()).output();
+        let text = String::from_utf8(answer.unwrap().stdout).unwrap();
+        text.lines().last().unwrap().trim().parse::<u64>().unwrap()
+    };
+    // Not the first byte of the file, so that nothing is reserved yet.
+    let uid = common::send(&store, "", &file, size, 1).unwrap().upload_uid.to_string();
+    let filler = std::fs::File::create(image.mountpoint().join("filler")).unwrap();
+    std::io::Write::write_all(&mut &filler, &vec![1; (free() as usize - (10 << 10)) << 10]).unwrap();
+    let before = free();
+    assert!((5 << 10..15 << 10).contains(&before), "{before} KiB");
+    common::send(&store, &uid, &file, size, 0).unwrap();
+    assert!(free() + (3 << 10) > before, "{before} KiB before, {} KiB after a chunk of 1 MiB", free());
+}
+
 /// An unlimited file system in memory says that it has no blocks at all.
 #[test]
 fn an_unlimited_file_system_is_not_full() {

@@ -3,77 +3,33 @@
 
 mod common;
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store};
-use common::{bytes, seeded_bytes};
+use common::{Image, bytes, seeded_bytes};
 
-/// A file system in a file.
-struct Image {
-    dir: tempfile::TempDir,
+/// The store on an image, as it is opened after each boot.
+fn store_on(image: &Image, durability: Durability) -> Store {
+    let options = Options { durability, min_free_space: 0, ..Options::default() };
+    Store::open(image.mountpoint().join("uploads"), options).unwrap()
 }
 
-fn succeeds(command: &str, arguments: &[&str]) -> bool {
-    Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
-}
-
-impl Image {
-    fn make() -> Option<Image> {
-        let image = Image { dir: tempfile::tempdir().unwrap() };
-        std::fs::File::create(image.file()).unwrap().set_len(64 << 20).unwrap();
-        std::fs::create_dir(image.mountpoint()).unwrap();
-        if succeeds("mkfs.ext4", &["-q", image.file().to_str().unwrap()]) && image.mount() {
-            return Some(image);
-        }
-        eprintln!("skipped: no file system can be made or mounted here");
-        None
+/// Cuts the power, and switches it on again. False, said aloud, if the file system lives on: somebody else's mount
+/// namespace, made while it was mounted, keeps it from being unmounted for good.
+#[must_use]
+fn lose_power(image: &Image) -> bool {
+    use std::os::fd::AsRawFd;
+    /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, and the flag not to write the journal out first.
+    const SHUTDOWN: libc::Ioctl = 0x8004_587d;
+    const NO_LOG_FLUSH: u32 = 2;
+    let root = std::fs::File::open(image.mountpoint()).unwrap();
+    // SAFETY: the call reads four bytes.
+    assert_eq!(unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) }, 0);
+    drop(root);
+    assert!(image.unmount() && image.mount());
+    let alive = std::fs::write(image.mountpoint().join("alive"), "").is_ok();
+    if !alive {
+        eprintln!("skipped: another mount namespace holds the file system");
     }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    fn mountpoint(&self) -> PathBuf {
-        self.dir.path().join("mounted")
-    }
-
-    fn mount(&self) -> bool {
-        succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
-    }
-
-    /// The store on it, as it is opened after each boot.
-    fn store(&self, durability: Durability) -> Store {
-        let options = Options { durability, min_free_space: 0, ..Options::default() };
-        Store::open(self.mountpoint().join("uploads"), options).unwrap()
-    }
-
-    /// Cuts the power, and switches it on again. False, said aloud, if the file system lives on: somebody else's mount
-    /// namespace, made while it was mounted, keeps it from being unmounted for good.
-    #[must_use]
-    fn lose_power(&self) -> bool {
-        use std::os::fd::AsRawFd;
-        /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, and the flag not to write the journal out first.
-        const SHUTDOWN: libc::Ioctl = 0x8004_587d;
-        const NO_LOG_FLUSH: u32 = 2;
-        let root = std::fs::File::open(self.mountpoint()).unwrap();
-        // SAFETY: the call reads four bytes.
-        assert_eq!(unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) }, 0);
-        drop(root);
-        assert!(succeeds("umount", &[self.mountpoint().to_str().unwrap()]));
-        assert!(self.mount());
-        let alive = std::fs::write(self.mountpoint().join("alive"), "").is_ok();
-        if !alive {
-            eprintln!("skipped: another mount namespace holds the file system");
-        }
-        alive
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        succeeds("umount", &[self.mountpoint().to_str().unwrap()]);
-    }
+    alive
 }
 
 const CHUNK: usize = 64 << 10;
@@ -102,7 +58,7 @@ fn at_level_chunk_what_was_acknowledged_is_there() {
     let Some(image) = Image::make() else { return };
     let file = bytes(8 * CHUNK);
     for pieces in cuts(&file) {
-        let store = image.store(Durability::Chunk);
+        let store = store_on(&image, Durability::Chunk);
         let mut uid = String::new();
         for number in [3, 0, 6, 1] {
             uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
@@ -110,19 +66,19 @@ fn at_level_chunk_what_was_acknowledged_is_there() {
         // One is replaced, and replaced again.
         send(&store, &uid, &pieces, 0, &seeded_bytes(pieces[0].len(), 9)).unwrap();
         send(&store, &uid, &pieces, 0, pieces[0]).unwrap();
-        if !image.lose_power() {
+        if !lose_power(&image) {
             return;
         }
-        let store = image.store(Durability::Chunk);
+        let store = store_on(&image, Durability::Chunk);
         let error = store.get(&uid).unwrap_err();
         assert!(matches!(error, Error::Incomplete { missing_count: 4, first_missing: 2, .. }), "{error}");
         for number in [2, 4, 5, 7] {
             send(&store, &uid, &pieces, number, pieces[number]).unwrap();
         }
-        if !image.lose_power() {
+        if !lose_power(&image) {
             return;
         }
-        assert_eq!(std::fs::read(image.store(Durability::Chunk).get(&uid).unwrap().path).unwrap(), file);
+        assert_eq!(std::fs::read(store_on(&image, Durability::Chunk).get(&uid).unwrap().path).unwrap(), file);
     }
 }
 
@@ -131,16 +87,16 @@ fn at_level_complete_the_file_is_there_once_get_returned_it() {
     let Some(image) = Image::make() else { return };
     let file = bytes(8 * CHUNK);
     for pieces in cuts(&file) {
-        let store = image.store(Durability::Complete);
+        let store = store_on(&image, Durability::Complete);
         let mut uid = String::new();
         for number in [3, 0, 6, 1, 2, 4, 5, 7] {
             uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
         }
         let path = store.get(&uid).unwrap().path;
-        if !image.lose_power() {
+        if !lose_power(&image) {
             return;
         }
-        assert_eq!(image.store(Durability::Process).get(&uid).unwrap().path, path);
+        assert_eq!(store_on(&image, Durability::Process).get(&uid).unwrap().path, path);
         assert_eq!(std::fs::read(path).unwrap(), file);
     }
 }
@@ -152,7 +108,7 @@ fn at_level_process_nothing_wrong_is_handed_out() {
     let Some(image) = Image::make() else { return };
     let file = bytes(8 * CHUNK);
     for (round, pieces) in (0..8).flat_map(|round| cuts(&file).map(|pieces| (round, pieces))) {
-        let store = image.store(Durability::Process);
+        let store = store_on(&image, Durability::Process);
         let mut uid = String::new();
         for number in [3, 0, 6, 1, 2, 4, 5, 7] {
             uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
@@ -166,10 +122,10 @@ fn at_level_process_nothing_wrong_is_handed_out() {
         if round % 2 == 0 {
             store.get(&uid).unwrap();
         }
-        if !image.lose_power() {
+        if !lose_power(&image) {
             return;
         }
-        let store = image.store(Durability::Process);
+        let store = store_on(&image, Durability::Process);
         match store.get(&uid) {
             Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), file),
             Err(error) => assert!([ErrorKind::Incomplete, ErrorKind::NotFound].contains(&error.kind()), "{error}"),

@@ -179,3 +179,48 @@ pub fn copy_directory(from: &Path, to: &Path) {
         std::fs::copy(from.join(&name), to.join(&name)).unwrap();
     }
 }
+
+/// An ext4 file system in a file, mounted while this lives.
+pub struct Image {
+    dir: tempfile::TempDir,
+}
+
+fn succeeds(command: &str, arguments: &[&str]) -> bool {
+    std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+impl Image {
+    /// Of 64 MiB. `None`, said aloud, where file systems cannot be made or mounted.
+    pub fn make() -> Option<Image> {
+        let image = Image { dir: tempfile::tempdir().unwrap() };
+        std::fs::File::create(image.file()).unwrap().set_len(64 << 20).unwrap();
+        std::fs::create_dir(image.mountpoint()).unwrap();
+        if succeeds("mkfs.ext4", &["-q", image.file().to_str().unwrap()]) && image.mount() {
+            return Some(image);
+        }
+        eprintln!("skipped: no file system can be made or mounted here");
+        None
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    pub fn mountpoint(&self) -> PathBuf {
+        self.dir.path().join("mounted")
+    }
+
+    pub fn mount(&self) -> bool {
+        succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
+    }
+
+    pub fn unmount(&self) -> bool {
+        succeeds("umount", &[self.mountpoint().to_str().unwrap()])
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
