@@ -7,34 +7,12 @@
 mod common;
 
 use std::cell::Cell;
-use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store, seam};
-use common::{CUTS, TestStore, bytes, cut, entries, in_child, kill_self, seeded_bytes};
+use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, entries, seeded_bytes};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
-
-/// Runs `call` in a child that dies at its step `step`; false if it got through.
-fn dies_at(step: usize, at_death: &dyn Fn(&'static str), call: &dyn Fn()) -> bool {
-    let status = in_child(|| {
-        let left = Cell::new(step);
-        let at_death: &'static dyn Fn(&'static str) =
-            // SAFETY: the child ends within this function, before the borrow does.
-            unsafe { std::mem::transmute::<&dyn Fn(&'static str), &'static dyn Fn(&'static str)>(at_death) };
-        seam::set_hook(Some(Rc::new(move |name| {
-            if left.get() == 0 {
-                at_death(name);
-                kill_self();
-            }
-            left.set(left.get() - 1);
-            Ok(())
-        })));
-        call();
-    });
-    assert!(status.success() || status.signal() == Some(libc::SIGKILL), "{status:?}");
-    !status.success()
-}
 
 /// What is done to an upload whose pieces these are.
 type Step<'a> = &'a dyn Fn(&TestStore, &[&[u8]], &str);
@@ -49,7 +27,7 @@ fn at_every_step(prepare: &dyn Fn(&TestStore, &[&[u8]]) -> String, call: Step<'_
             loop {
                 let store = TestStore::with(Options { durability, ..Options::default() });
                 let uid = prepare(&store, &pieces);
-                let died = dies_at(deaths, &|_| {}, &|| call(&store, &pieces, &uid));
+                let died = dies_at(deaths, |_| {}, || call(&store, &pieces, &uid));
                 recover(&store, &pieces, &uid);
                 if !died {
                     break;
@@ -81,9 +59,13 @@ fn in_the_first_chunk() {
         let mut step = 0;
         loop {
             let store = TestStore::with(Options { durability, ..Options::default() });
-            let died = dies_at(step, &|_| {}, &|| {
-                store.send_piece("", &cut(&file, CUTS[0]), 1).unwrap();
-            });
+            let died = dies_at(
+                step,
+                |_| {},
+                || {
+                    store.send_piece("", &cut(&file, CUTS[0]), 1).unwrap();
+                },
+            );
             if !died {
                 break;
             }
@@ -160,15 +142,16 @@ fn within_the_bytes_of_a_replacing_chunk() {
         let data = store.path(&uid, "data");
         let mut within = 0;
         for step in 0.. {
-            let overwrite_half = |name: &str| {
+            let (data, half, mark) = (data.clone(), new[100..150].to_vec(), store.dir.path().join("within"));
+            let overwrite_half = move |name: &str| {
                 if name == "receive:cleared" {
                     use std::os::unix::fs::FileExt;
                     let data = std::fs::File::options().write(true).open(&data).unwrap();
-                    data.write_all_at(&new[100..150], 100).unwrap();
-                    std::fs::write(store.dir.path().join("within"), "").unwrap();
+                    data.write_all_at(&half, 100).unwrap();
+                    std::fs::write(&mark, "").unwrap();
                 }
             };
-            let died = dies_at(step, &overwrite_half, &|| {
+            let died = dies_at(step, overwrite_half, || {
                 store.send(&uid, &new, 100, 1).unwrap();
             });
             if std::fs::remove_file(store.dir.path().join("within")).is_ok() {
@@ -279,9 +262,13 @@ fn a_chunk_replaced_after_a_rewrite_died() {
             let store = TestStore::new();
             let pieces = cut(&file, CUTS[1]);
             let uid = store.send_pieces(&pieces, &[3, 1, 0, 2]);
-            let died = dies_at(step, &|_| {}, &|| {
-                store.get(&uid).unwrap();
-            });
+            let died = dies_at(
+                step,
+                |_| {},
+                || {
+                    store.get(&uid).unwrap();
+                },
+            );
             // One grows by what another loses.
             let mut other = pieces.clone();
             other[number] = &others[..pieces[number].len() - 10];
@@ -318,15 +305,7 @@ fn a_rewrite_goes_on_where_it_stopped() {
         seam::set_hook(Some(Rc::new(hook)));
         count
     };
-    let status = in_child(|| {
-        let copied = Cell::new(0);
-        seam::set_hook(Some(Rc::new(move |step| {
-            copied.set(copied.get() + usize::from(step == "rewrite:recorded"));
-            if copied.get() == 3 { kill_self() } else { Ok(()) }
-        })));
-        let _ = store.get(&uid);
-    });
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    die_in("rewrite:recorded", 2, || drop(store.get(&uid)));
     let copied = steps("rewrite:copied");
     assert_eq!(store.content(&uid), file);
     assert_eq!(copied.get(), 1, "of four chunks three were copied before");
@@ -343,11 +322,7 @@ fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
     let uid = store.send_pieces(&even, &[0, 3]);
     store.send_piece(&uid, &uneven, 1).unwrap();
     store.send_piece(&uid, &uneven, 2).unwrap();
-    let status = in_child(|| {
-        seam::set_hook(Some(Rc::new(|step| if step == "rewrite:recorded" { kill_self() } else { Ok(()) })));
-        let _ = store.get(&uid);
-    });
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    die_in("rewrite:recorded", 0, || drop(store.get(&uid)));
     assert!(entries(&store.root().join(&uid)).contains(&"ordered".to_string()));
     // The client sends even chunks after all: no rewrite is needed any more.
     store.send_piece(&uid, &even, 1).unwrap();
@@ -370,11 +345,7 @@ fn behind_the_closing_mark() {
     let store = TestStore::new();
     let uid = store.send_pieces(&pieces, &[0, 1, 2, 3]);
     let closing = || std::fs::read(store.path(&uid, "state")).unwrap()[192];
-    let status = in_child(|| {
-        seam::set_hook(Some(Rc::new(|step| if step == "close:marked" { kill_self() } else { Ok(()) })));
-        let _ = store.get(&uid);
-    });
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    die_in("close:marked", 0, || drop(store.get(&uid)));
     assert_eq!(closing(), 1);
     store.send_piece(&uid, &pieces, 1).unwrap();
     assert_eq!(closing(), 0);
@@ -387,11 +358,7 @@ fn received_all_is_not_said_while_a_replaced_chunk_is_missing() {
     let (file, others) = (bytes(2000), seeded_bytes(2000, 2));
     let store = TestStore::new();
     let uid = store.send_all(&file, 10);
-    let status = in_child(|| {
-        seam::set_hook(Some(Rc::new(|step| if step == "receive:cleared" { kill_self() } else { Ok(()) })));
-        let _ = store.send(&uid, &others, 10, 3);
-    });
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    die_in("receive:cleared", 0, || drop(store.send(&uid, &others, 10, 3)));
     for number in [1, 150] {
         assert!(!store.send(&uid, &file, 10, number).unwrap().received_all);
     }

@@ -5,34 +5,22 @@ mod common;
 
 use std::cell::Cell;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, seam};
-use common::{TestStore, bytes, entries, in_child, kill_self, seeded_bytes};
+use common::{TestStore, bytes, die_in, dies_at, entries, in_child, seeded_bytes};
 
 /// From here on this thread sees the store through this mount.
 fn mount(number: u32) {
     seam::set_trust_tag(Some(Some(number)));
 }
 
-/// Kills a call in a child at its n-th step of this name, counted from 0, seen through this mount.
+/// Kills a call, seen through this mount, at its n-th step of this name, counted from 0.
 fn die_at(step: &'static str, nth: usize, tag: Option<u32>, call: impl FnOnce()) {
-    let status = in_child(|| {
+    die_in(step, nth, || {
         seam::set_trust_tag(Some(tag));
-        let left = Cell::new(nth);
-        seam::set_hook(Some(Rc::new(move |name| {
-            if name == step {
-                if left.get() == 0 {
-                    kill_self();
-                }
-                left.set(left.get() - 1);
-            }
-            Ok(())
-        })));
         call();
     });
-    assert_eq!(status.signal(), Some(libc::SIGKILL), "{step} is reached");
 }
 
 fn send(store: &TestStore, uid: &str, total: usize, count: u64, number: u64, content: &[u8]) -> String {
@@ -195,19 +183,18 @@ fn a_repeat_that_dies_loses_nothing() {
             mount(100);
             let uid = store.send_all(&file, 100);
             for step in 0.. {
-                let status = in_child(|| {
-                    seam::set_trust_tag(Some(repeats_through));
-                    let left = Cell::new(step);
-                    seam::set_hook(Some(Rc::new(move |_| {
-                        left.set(left.get() - 1);
-                        if left.get() < 0 { kill_self() } else { Ok(()) }
-                    })));
-                    store.send(&uid, &file, 100, 1).unwrap();
-                });
+                let died = dies_at(
+                    step,
+                    |_| {},
+                    || {
+                        seam::set_trust_tag(Some(repeats_through));
+                        store.send(&uid, &file, 100, 1).unwrap();
+                    },
+                );
                 let state = std::fs::read(store.path(&uid, "state")).unwrap();
                 let tags: Vec<&[u8]> = state[320..].chunks(32).map(|slot| &slot[28..]).collect();
                 assert!(tags.iter().all(|tag| **tag != [0; 4]), "through {repeats_through:?}, step {step}");
-                if status.success() {
+                if !died {
                     break;
                 }
             }

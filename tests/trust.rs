@@ -3,13 +3,12 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Error, ErrorKind, Options, seam};
-use common::{TestStore, bytes, in_child, kill_self, seeded_bytes};
+use common::{TestStore, bytes, die_in, dies_at, seeded_bytes};
 
 /// Another boot.
 fn reboot(tag: u32) {
@@ -163,15 +162,7 @@ fn a_check_that_was_killed_goes_on_where_it_stopped() {
             store.finished(&uid);
         }
         reboot(12);
-        let status = in_child(|| {
-            let passed = Cell::new(0);
-            seam::set_hook(Some(Rc::new(move |name| {
-                passed.set(passed.get() + usize::from(name == "check:passed"));
-                if passed.get() == 7 { kill_self() } else { Ok(()) }
-            })));
-            let _ = store.get(&uid);
-        });
-        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        die_in("check:passed", 6, || drop(store.get(&uid)));
         assert_eq!(count(&steps(|| assert_eq!(store.content(&uid), file)), "check:passed"), 3);
     }
 }
@@ -192,20 +183,13 @@ fn a_check_may_die_anywhere() {
                     damage(&store, &uid, "file", 95);
                 }
                 reboot(13);
-                let status = in_child(|| {
-                    let left = Cell::new(step);
-                    seam::set_hook(Some(Rc::new(move |_| {
-                        left.set(left.get() - 1);
-                        if left.get() < 0 { kill_self() } else { Ok(()) }
-                    })));
-                    let _ = store.get(&uid);
-                });
+                let died = dies_at(step, |_| {}, || drop(store.get(&uid)));
                 if damaged {
                     assert_eq!(missing(store.get(&uid).unwrap_err()), (1, 1));
                     assert!(store.send_piece(&uid, &pieces, 1).unwrap().received_all);
                 }
                 assert_eq!(store.content(&uid), file);
-                if status.success() {
+                if !died {
                     assert!(step > 4);
                     break;
                 }

@@ -172,6 +172,47 @@ pub fn kill_self() -> ! {
     unreachable!("SIGKILL returns to nobody")
 }
 
+/// Runs `call` in a child that dies at its step number `step`, counted from 0, after a `last` act; false if it got
+/// through.
+#[cfg(feature = "test-seams")]
+pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl FnOnce()) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    let status = in_child(|| {
+        let left = std::cell::Cell::new(step);
+        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
+            if left.get() == 0 {
+                last(name);
+                kill_self();
+            }
+            left.set(left.get() - 1);
+            Ok(())
+        })));
+        call();
+    });
+    assert!(status.success() || status.signal() == Some(libc::SIGKILL), "{status:?}");
+    !status.success()
+}
+
+/// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. It must come that far.
+#[cfg(feature = "test-seams")]
+pub fn die_in(name: &'static str, nth: usize, call: impl FnOnce()) {
+    use std::os::unix::process::ExitStatusExt;
+    let status = in_child(|| {
+        let left = std::cell::Cell::new(nth);
+        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |step| {
+            if step == name {
+                if left.get() == 0 {
+                    kill_self();
+                }
+                left.set(left.get() - 1);
+            }
+            Ok(())
+        })));
+        call();
+    });
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{name} is reached");
+}
+
 /// Copies the files of a directory.
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
