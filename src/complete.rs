@@ -97,7 +97,8 @@ fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 }
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
-                let whole = check(upload, DATA, &data, !table.in_place || is_long_enough(upload, &data)?)?;
+                let long_enough = upload.dir.file_size(DATA)? >= Some(declared_size);
+                let whole = check(upload, DATA, &data, !table.in_place || long_enough)?;
                 let finished = match (whole, table.in_place) {
                     (true, true) => Some(finish_in_place(upload, &data, &table)?),
                     (true, false) => rewrite::rewrite(upload, &data)?,
@@ -162,6 +163,7 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
 
 /// `None` if the file turned out to be damaged: the upload is then receiving again, without the damaged chunks.
 fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Result<Option<PhaseRecord>> {
+    // Of the file that was opened: its owner may be taking it away by its name.
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
     let right_size = size == upload.header.shape.total_size;
     if right_size && upload.trust.believes(record.tag) {
@@ -199,7 +201,10 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
             let crc32c = pieces::checksum(file, slot.offset, slot.length, &mut buffer, |_| Ok(()))
                 .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
             if crc32c == Some(slot.crc32c) {
-                upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
+                // Where the kernel tells no tag there is nothing new to write.
+                if slot.tag != upload.trust.tag() {
+                    upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
+                }
                 upload.reach("check:passed")?;
             } else {
                 whole = false;
@@ -210,11 +215,6 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
         Ok(true)
     })?;
     Ok(whole)
-}
-
-fn is_long_enough(upload: &Upload<'_>, data: &File) -> Result<bool> {
-    let metadata = data.metadata().map_err(|error| upload.dir.error("cannot examine", DATA, error))?;
-    Ok(metadata.len() >= upload.header.shape.total_size)
 }
 
 /// All chunks lie in order: no byte is read or written.

@@ -52,12 +52,13 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
 
 /// The file to copy into, and where to go on.
 fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
+    let size = upload.dir.file_size(ORDERED)?;
     let begun = match upload.records()?.rewrite() {
-        Some(done) if upload.trust.believes(done.tag) => upload.dir.open_file(ORDERED)?.map(|file| (file, done)),
+        Some(done) if upload.trust.believes(done.tag) && size >= Some(done.offset) => {
+            upload.dir.open_file(ORDERED)?.map(|file| (file, done))
+        }
         _ => None,
     };
-    let size = upload.dir.file_size(ORDERED)?.unwrap_or(0);
-    let begun = begun.filter(|(_, done)| done.offset <= size);
     let copied = begun.as_ref().map_or(0, |(_, done)| done.offset);
     let left = upload.header.shape.total_size.saturating_sub(copied);
     let file_system =
