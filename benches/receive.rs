@@ -85,6 +85,7 @@ fn engine(directory: &Path, total: u64, content: &[u8], durability: Durability) 
             chunk_number,
             chunk_count: total / content.len() as u64,
             content,
+            ..Default::default()
         };
         uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
     }

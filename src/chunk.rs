@@ -12,6 +12,15 @@ pub const MAX_NUMBER: u64 = i64::MAX as u64;
 /// The longest `file_name`, in bytes.
 pub const MAX_FILE_NAME: usize = 4096;
 
+/// The longest `upload_key`, in bytes.
+pub const MAX_UPLOAD_KEY: usize = 256;
+
+/// The shortest `upload_key` without an owner, in bytes: a shorter one could be guessed, and with it the uid be had.
+pub const MIN_BARE_UPLOAD_KEY: usize = 16;
+
+/// The longest owner, in bytes.
+pub const MAX_OWNER: usize = 1024;
+
 /// One chunk of a file.
 #[derive(Clone, Copy, Default)]
 pub struct Chunk<'a> {
@@ -28,6 +37,20 @@ pub struct Chunk<'a> {
     pub chunk_count: u64,
     /// The chunk's bytes; may be empty.
     pub content: &'a [u8],
+    /// A name for the upload that the client made, in place of a uid; empty for none. First chunks with the same key,
+    /// sent again or at the same moment, join one upload, whose uid is derived from it ([`Store::uid_for_key`]). Not
+    /// looked at when there is an `upload_uid`. 1 to [`MAX_UPLOAD_KEY`] bytes; under [`MIN_BARE_UPLOAD_KEY`], which can be
+    /// guessed, only together with an owner.
+    ///
+    /// [`Store::uid_for_key`]: crate::Store::uid_for_key
+    pub upload_key: &'a [u8],
+    /// Checksums of `content`, written as in the header field `Content-Digest` (RFC 9530 §2), such as
+    /// `sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:`; empty for none. Of `crc32c` and `sha-256` all that are
+    /// there are compared, others are skipped; one of the two must be among them.
+    pub checksum: &'a str,
+    /// A checksum of the whole file, written in the same way, as in the header field `Repr-Digest`; empty for none. It is
+    /// compared when the upload is completed. The first chunk's stands; later chunks may leave it out, or repeat it.
+    pub file_digest: &'a str,
 }
 
 /// What an accepted chunk is answered with.
@@ -80,6 +103,9 @@ impl Chunk<'_> {
         if self.file_name.len() > MAX_FILE_NAME {
             return refuse(format!("file_name has {} bytes, {MAX_FILE_NAME} are allowed", self.file_name.len()));
         }
+        if self.upload_key.len() > MAX_UPLOAD_KEY {
+            return refuse(format!("upload_key has {} bytes, {MAX_UPLOAD_KEY} are allowed", self.upload_key.len()));
+        }
         if self.file_name.contains('\0') {
             return refuse(format!("file_name {} contains NUL", quote(self.file_name)));
         }
@@ -96,6 +122,9 @@ impl fmt::Debug for Chunk<'_> {
             .field("chunk_number", &self.chunk_number)
             .field("chunk_count", &self.chunk_count)
             .field("content_size", &self.content.len())
+            .field("upload_key_size", &self.upload_key.len())
+            .field("checksum", &quote(self.checksum))
+            .field("file_digest", &quote(self.file_digest))
             .finish()
     }
 }

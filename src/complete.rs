@@ -16,6 +16,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::path::PathBuf;
 
 use crate::crc::Combined;
 use crate::directory::{DATA, FILE, ORDERED};
@@ -23,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, pieces, rewrite};
+use crate::{Durability, Finished, digest, pieces, rewrite};
 
 /// Answers with the finished file, completing the upload if need be.
 pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
@@ -38,9 +39,13 @@ pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
     if !matches!(record, Err(Error::Gone { .. } | Error::NotFound { .. })) {
         upload.dir.touch();
     }
-    let crc32c = record?.crc32c;
-    let (path, file_name) = (upload.dir.path_of(FILE), upload.file_name()?);
-    Ok(Finished { uid: upload.uid, path, file_name, total_size: upload.header.shape.total_size, crc32c })
+    finished(upload, upload.dir.path_of(FILE), record?.crc32c)
+}
+
+/// What is told of a finished file.
+pub(crate) fn finished(upload: &Upload<'_>, path: PathBuf, crc32c: u32) -> Result<Finished> {
+    let (total_size, file_name) = (upload.header.shape.total_size, upload.file_name()?);
+    Ok(Finished { uid: upload.uid, path, file_name, total_size, crc32c })
 }
 
 /// What can be told without locks: the upload is complete, or some chunk never came.
@@ -80,8 +85,8 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     }
 }
 
-/// Under all slots.
-fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
+/// Under all slots: the finished file is there, or the upload cannot be completed.
+pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
             Resolved::Complete(record) => return secure(upload, record),
@@ -99,6 +104,9 @@ fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
                 let long_enough = upload.dir.file_size(DATA)? >= Some(declared_size);
                 let whole = check(upload, DATA, &data, !table.in_place || long_enough)?;
+                if whole {
+                    digest::check_whole(upload, &data, table.crc32c)?;
+                }
                 let finished = match (whole, table.in_place) {
                     (true, true) => Some(finish_in_place(upload, &data, &table)?),
                     (true, false) => rewrite::rewrite(upload, &data)?,
@@ -157,6 +165,7 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                 }
             },
             Phase::Gone => return Err(upload.vanished()),
+            Phase::Creating | Phase::Removed => return Err(upload.not_found()),
         }
     }
 }

@@ -1,97 +1,224 @@
 //! The first chunk: an upload comes into being.
 //!
-//! Nobody knows the uid before the call returns, so nothing here needs to look whole to others. `state` is written
-//! last: a directory without it is what a crash left, and no upload.
+//! `state` is made first and says that the upload is being created: then it is no upload for anybody, and what a crash
+//! leaves of it is swept away by a cleanup. The gate is held meanwhile, so no cleanup takes a live one for a dead one.
+//!
+//! Nobody knows a random uid before the call returns. The uid of a key is known before: such an upload is built aside and
+//! renamed, and who finds that another was faster joins that one.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::crc::crc32c;
+use crate::digest::Digests;
 use crate::directory::{DATA, Directory, STATE, open_directory, sync_parents};
 use crate::error::{Error, Result};
-use crate::format::{Header, Mark, Phase, PhaseRecord, Slot};
+use crate::format::{COUNTED_AT, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, Slot};
+use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::store::Store;
 use crate::trust::{self, Trust};
-use crate::{Chunk, Durability, Receipt, Uid, seam, space, sys};
+use crate::upload::Upload;
+use crate::{Chunk, Durability, Receipt, Uid, budget, digest, expire, owner, receive, seam, space, sys};
 
-/// Receives the first chunk of an upload. Whatever refuses it, nothing is left.
+/// How often a call begins anew because another call removed what it was about to use. Each time needs a coincidence.
+const ATTEMPTS: u32 = 16;
+
+/// Receives a chunk that carries no uid. Whatever refuses it, nothing is left.
 pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
-    let size = chunk.content.len() as u64;
-    let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
-    let header = Header::new(shape, chunk.file_name);
-    store.options().admit(chunk.total_size, chunk.chunk_count)?;
-    let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
-    let state_size = header.state_size().ok_or_else(too_many)?;
-    space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
-    make_root(store)?;
-
-    let uid = Uid::random();
-    let path = store.directory(uid);
-    let make = || make_directory(&path, store.options().dir_mode);
-    let handle = match make() {
-        // Somebody cleaned the empty store away in between.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_root(store).map(|()| make())?,
-        result => result,
-    };
-    let handle = handle.map_err(|error| Error::os("cannot make", &path, error))?;
-    let unfinished = Unfinished(Some(path.clone()));
-    let dir = Directory { handle, path };
-    let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
-    reach("create:directory")?;
-
-    let durable = store.options().durability == Durability::Chunk;
-    let data = dir.create_file(DATA, store.options().file_mode)?;
-    let offset = match shape.place(&Slot::default(), chunk.chunk_number, size) {
-        Place::Own { offset, .. } => offset,
-        Place::Tail => shape.tail_start(),
-    };
-    let write = || -> io::Result<()> {
-        if let Some(window) = shape.window(offset, size) {
-            space::reserve(&data, window)?;
+    if chunk.upload_key.is_empty() {
+        let new = New::admitted(store, chunk)?;
+        for _ in 0..ATTEMPTS {
+            let uid = Uid::random();
+            if new.make(uid, &store.directory(uid), None)? {
+                return Ok(new.receipt(uid));
+            }
         }
-        data.write_all_at(chunk.content, offset)
-    };
-    write().map_err(|error| dir.error("cannot write", DATA, error))?;
-    if durable {
-        dir.sync_file(DATA, &data)?;
+        return Err(Error::Internal("every new upload was removed at once".into()));
     }
-    reach("create:data")?;
+    for _ in 0..ATTEMPTS {
+        // Without a secret there is no upload with a key either, and if the chunk is refused, no secret is made.
+        if let Some(uid) = owner::known_uid_for_key(store, chunk.upload_key)? {
+            match Upload::open(store, uid).and_then(|upload| receive::receive(&upload, chunk)) {
+                Err(Error::NotFound { .. }) => {}
+                result => return result,
+            }
+        }
+        let new = New::admitted(store, chunk)?;
+        let uid = owner::uid_for_key(store, chunk.upload_key)?;
+        let aside = store.root().join(format!("{}{}{ASIDE}", store.options().prefix, Uid::random()));
+        if new.make(uid, &aside, Some(&store.directory(uid)))? {
+            return Ok(new.receipt(uid));
+        }
+    }
+    Err(Error::Internal("the upload with this key comes and goes".into()))
+}
 
-    let state = dir.create_file(STATE, store.options().state_mode())?;
-    let mount = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?.mount;
-    let tag = Trust::now(&store.boot, mount).tag();
-    let slot = Slot {
-        offset,
-        length: size,
-        capacity: size,
-        crc32c: crc32c(chunk.content),
-        tag: if durable { trust::SYNCED } else { tag },
-    };
-    // The tail is behind this chunk, if the chunk lies in it.
-    let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
-    let phase = PhaseRecord { phase: Phase::Receiving, crc32c: 0, tag, grid_is_void: false };
-    let write = || -> io::Result<()> {
-        state.set_len(state_size)?;
-        state.write_all_at(&header.first_bytes(chunk.file_name, phase, tail, store.options().durability), 0)?;
-        state.write_all_at(&slot.encode(), header.slot_at(chunk.chunk_number))
-    };
-    write().map_err(|error| dir.error("cannot write", STATE, error))?;
-    reach("create:state")?;
-    if durable {
-        dir.sync_file(STATE, &state)?;
-        dir.sync_names()?;
-        sync_parents(store.root())?;
+/// What stands behind the name of a directory in which an upload is built aside.
+pub(crate) const ASIDE: &str = ".new";
+
+/// A first chunk that nothing speaks against.
+struct New<'a> {
+    store: &'a Store,
+    chunk: &'a Chunk<'a>,
+    /// Of an upload without an owner.
+    header: Header,
+    state_size: u64,
+    crc32c: u32,
+}
+
+impl<'a> New<'a> {
+    /// Checks everything that can be checked before anything is made.
+    fn admitted(store: &'a Store, chunk: &'a Chunk<'a>) -> Result<New<'a>> {
+        let size = chunk.content.len() as u64;
+        let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
+        let header = Header::new(shape, chunk.file_name, None, Digests::parse("file_digest", chunk.file_digest)?);
+        store.options().admit(chunk.total_size, chunk.chunk_count)?;
+        let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
+        let state_size = header.state_size().ok_or_else(too_many)?;
+        let crc32c = digest::checked_crc32c(chunk)?;
+        space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
+        make_root(store)?;
+        Ok(New { store, chunk, header, state_size, crc32c })
     }
-    unfinished.keep();
-    Ok(Receipt { upload_uid: uid, received_all: chunk.chunk_count == 1 })
+
+    fn receipt(&self, uid: Uid) -> Receipt {
+        Receipt { upload_uid: uid, received_all: self.chunk.chunk_count == 1 }
+    }
+
+    /// Makes the upload in the new directory `path`, and renames that to `place` if there is one. False if it has to be
+    /// tried again: a cleanup took the directory away before anything was in it, or there is such an upload already.
+    fn make(&self, uid: Uid, path: &Path, place: Option<&Path>) -> Result<bool> {
+        let (store, chunk) = (self.store, self.chunk);
+        let mut header = self.header.clone();
+        header.owner = owner::digest_for(store, uid);
+        let shape = header.shape;
+        let promise = budget::promise(store, chunk.total_size)?;
+        let mut unfinished = Unfinished { store, path: Some(path.to_owned()), counted: None };
+        let Some(dir) = self.make_directory(path)? else { return Ok(false) };
+        let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
+        reach("create:directory")?;
+        let state = match dir.create_file(STATE, store.options().state_mode()) {
+            // A cleanup found the empty directory.
+            Err(Error::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
+            {
+                unfinished.path = None;
+                return Ok(false);
+            }
+            result => result?,
+        };
+        let _gate = Lock::gate(&state).map_err(|error| dir.error("cannot lock", STATE, error))?;
+        let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
+        if status.links == 0 {
+            return Ok(false);
+        }
+        let tag = Trust::now(&store.boot, status.mount).tag();
+        let mut phase = PhaseRecord { phase: Phase::Creating, crc32c: 0, tag, grid_is_void: false };
+        // The tail is behind this chunk, if the chunk lies in it.
+        let size = chunk.content.len() as u64;
+        let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
+        let level = store.options().durability;
+        // One that others may join keeps its promises only when its name is on disk: then the level is raised.
+        let first_level = if place.is_some() { Durability::Process } else { level };
+        let mut head = header.first_bytes(chunk.file_name, phase, tail, first_level);
+        head[COUNTED_AT as usize] = promise.is_some().into();
+        let failed = |error| dir.error("cannot write", STATE, error);
+        state.set_len(self.state_size).and_then(|()| state.write_all_at(&head, 0)).map_err(failed)?;
+        if let Some(promise) = promise {
+            unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
+            promise.keep();
+        }
+        reach("create:state")?;
+
+        let slot = self.write_content(&dir, tag)?;
+        state.write_all_at(&slot.encode(), header.slot_at(chunk.chunk_number)).map_err(failed)?;
+        reach("create:recorded")?;
+        phase.phase = Phase::Receiving;
+        state.write_all_at(&phase.encode(), PHASE_AT).map_err(failed)?;
+        reach("create:marked")?;
+        let durable = level == Durability::Chunk;
+        if durable {
+            dir.sync_file(STATE, &state)?;
+            dir.sync_names()?;
+        }
+        if let Some(place) = place {
+            if !put_in_place(store, uid, path, place)? {
+                return Ok(false);
+            }
+            unfinished.path = Some(place.to_owned());
+            reach("create:renamed")?;
+        }
+        if durable {
+            sync_parents(store.root())?;
+        }
+        if first_level != level {
+            state.write_all_at(&[level as u8], LEVEL_AT).map_err(failed)?;
+        }
+        unfinished.path = None;
+        Ok(true)
+    }
+
+    /// `None` if a cleanup took it away.
+    fn make_directory(&self, path: &Path) -> Result<Option<Directory>> {
+        let make = || make_directory(path, self.store.options().dir_mode);
+        let handle = match make() {
+            // Somebody cleaned the empty store away in between, or the new directory.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_root(self.store).map(|()| make())?,
+            result => result,
+        };
+        match handle {
+            Ok(handle) => Ok(Some(Directory { handle, path: path.to_owned() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.store.root().is_dir() => Ok(None),
+            Err(error) => Err(Error::os("cannot make", path, error)),
+        }
+    }
+
+    /// Writes `data`; answers what the chunk's slot is to say.
+    fn write_content(&self, dir: &Directory, tag: u32) -> Result<Slot> {
+        let (chunk, shape, size) = (self.chunk, self.header.shape, self.chunk.content.len() as u64);
+        let data = dir.create_file(DATA, self.store.options().file_mode)?;
+        let offset = match shape.place(&Slot::default(), chunk.chunk_number, size) {
+            Place::Own { offset, .. } => offset,
+            Place::Tail => shape.tail_start(),
+        };
+        let write = || -> io::Result<()> {
+            if let Some(window) = shape.window(offset, size) {
+                space::reserve(&data, window)?;
+            }
+            data.write_all_at(chunk.content, offset)
+        };
+        write().map_err(|error| dir.error("cannot write", DATA, error))?;
+        let durable = self.store.options().durability == Durability::Chunk;
+        if durable {
+            dir.sync_file(DATA, &data)?;
+        }
+        seam::reach("create:data").map_err(|error| dir.error("create:data", DATA, error))?;
+        let tag = if durable { trust::SYNCED } else { tag };
+        Ok(Slot { offset, length: size, capacity: size, crc32c: self.crc32c, tag })
+    }
+}
+
+/// Renames a finished directory to its place; false if there is an upload.
+fn put_in_place(store: &Store, uid: Uid, aside: &Path, place: &Path) -> Result<bool> {
+    for _ in 0..ATTEMPTS {
+        // Replaces an empty directory, and nothing else.
+        match std::fs::rename(aside, place) {
+            Ok(()) => return Ok(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOTEMPTY | libc::EEXIST) if !expire::sweep(store, uid, place)? => return Ok(false),
+                Some(libc::ENOTEMPTY | libc::EEXIST) => {}
+                _ => return Err(Error::os("cannot rename to", place, error)),
+            },
+        }
+    }
+    Err(Error::os("cannot make room for an upload at", place, crate::error::errno(libc::ENOTEMPTY)))
 }
 
 /// Makes the store's directory if it is not there. Only its last component: a missing parent is a mistake in the path,
 /// or a volume that is not mounted.
-fn make_root(store: &Store) -> Result<()> {
+pub(crate) fn make_root(store: &Store) -> Result<()> {
     let root = store.root();
     match make_directory(root, store.options().dir_mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -110,18 +237,20 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     })
 }
 
-/// A directory that is removed again unless it is kept.
-struct Unfinished(Option<PathBuf>);
-
-impl Unfinished {
-    fn keep(mut self) {
-        self.0 = None;
-    }
+/// A directory that is removed again, and a promise that is taken back, unless it is kept.
+struct Unfinished<'a> {
+    store: &'a Store,
+    path: Option<PathBuf>,
+    /// The `state` that says that it is in the store's sum, and the size that is.
+    counted: Option<(File, u64)>,
 }
 
-impl Drop for Unfinished {
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        if let Some(path) = &self.path {
+            if let Some((state, size)) = &self.counted {
+                let _ = budget::release(self.store, state, *size);
+            }
             let _ = std::fs::remove_dir_all(path);
         }
     }

@@ -1,7 +1,7 @@
 //! The directory of one upload, and the files in it.
 
 use std::ffi::CStr;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ pub(crate) const FILE: &CStr = c"file";
 
 /// Outside cleaners go by the directory's modification time; moving it more often would cost for nothing.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where the finished upload is going, or went.
+pub(crate) const CLAIM: &CStr = c"claim";
 
 /// An open directory: what is looked up in it stays in it, whatever happens to its name.
 pub(crate) struct Directory {
@@ -43,6 +46,12 @@ impl Directory {
                 _ => Err(Error::os("cannot open", path, error)),
             },
         }
+    }
+
+    /// The same directory, whatever stands at its name.
+    pub(crate) fn try_clone(&self) -> Result<Directory> {
+        let handle = self.handle.try_clone().map_err(|error| Error::os("cannot open", &self.path, error))?;
+        Ok(Directory { handle, path: self.path.clone() })
     }
 
     /// Where one of its files lies.
@@ -106,15 +115,45 @@ impl Directory {
         done.map_err(|error| Error::os("cannot sync", &self.path, error))
     }
 
-    /// Says that the upload is in use, at most once a second. Failing to say so fails nothing else.
+    /// Says that the upload is in use.
     pub(crate) fn touch(&self) {
-        let Ok(metadata) = self.handle.metadata() else { return };
-        let seconds = Duration::new(metadata.mtime().try_into().unwrap_or(0), metadata.mtime_nsec() as u32);
-        let moved = UNIX_EPOCH + seconds;
-        let idle = SystemTime::now().duration_since(moved).unwrap_or_else(|ahead| ahead.duration());
-        if idle >= TOUCH_INTERVAL {
-            let _ = sys::touch(&self.handle);
-        }
+        touch(&self.handle);
+    }
+
+    /// When the directory was last changed or touched.
+    pub(crate) fn last_activity(&self) -> Result<SystemTime> {
+        let metadata = self.handle.metadata().map_err(|error| Error::os("cannot examine", &self.path, error))?;
+        Ok(modified(&metadata))
+    }
+
+    /// Waits until no other handle has locked the directory itself (flock(2)), and locks it.
+    pub(crate) fn lock_exclusively(&self) -> Result<Exclusive<'_>> {
+        self.handle.lock().map_err(|error| Error::os("cannot lock", &self.path, error))?;
+        Ok(Exclusive(&self.handle))
+    }
+}
+
+/// A locked directory. Released explicitly, for the same reason as `lock::Lock`.
+#[must_use]
+pub(crate) struct Exclusive<'a>(&'a File);
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// The modification time; before 1970 counts as then.
+pub(crate) fn modified(metadata: &Metadata) -> SystemTime {
+    UNIX_EPOCH + Duration::new(metadata.mtime().try_into().unwrap_or(0), metadata.mtime_nsec() as u32)
+}
+
+/// Says that something is in use, at most once a second. Failing to say so fails nothing else.
+pub(crate) fn touch(file: &File) {
+    let Ok(metadata) = file.metadata() else { return };
+    let idle = SystemTime::now().duration_since(modified(&metadata)).unwrap_or_else(|ahead| ahead.duration());
+    if idle >= TOUCH_INTERVAL {
+        let _ = sys::touch(file);
     }
 }
 
@@ -124,6 +163,7 @@ fn synced(name: &CStr) -> &'static str {
         b"state" => "synced:state",
         b"data" => "synced:data",
         b"ordered" => "synced:ordered",
+        b"claim" => "synced:claim",
         _ => "synced:file",
     }
 }

@@ -1,29 +1,42 @@
 //! The `state` file, byte by byte. All numbers are little-endian.
 //!
 //! ```text
-//!   0  header, written once: magic, format version, shape, file name's length and checksum; own checksum
+//!   0  header, written once: magic, format version, shape, file name's length and checksum, the expected CRC-32C of
+//!      the whole file, the checksum of the identity; own checksum
 //!  64  phase     what the upload is, the whole file's checksum, under which tag its bytes were written
 //!  96  tail      where the next chunk that is not on the grid goes
 //! 128  rewrite   how far the chunks have been copied into order
 //! 160  full      up to which chunk the table is known to be full: a hint
 //! 192  closing   not zero: a completer is waiting for all slots (see `lock`)
 //! 193  level     the durability this upload has been promised
-//! 256  file name
+//! 194  counted   not zero: the declared size is in the store's sum (see `budget`)
+//! 256  identity, written once: the owner's digest, the expected SHA-256 of the whole file
+//! 320  hashing   how far the whole file's SHA-256 has been computed
+//! 512  file name
 //!  T   the table: one slot of 32 bytes per chunk; T is the first multiple of 64 behind the name
 //! ```
 //!
-//! Each record is 32 bytes, never straddles a sector, and ends with its own CRC-32C; one that does not match it was
-//! never written. Slots have no checksum: their tag says whether they can be believed (see `trust`).
+//! Each record is 32 bytes (hashing: 128), never straddles a sector, and ends with its own CRC-32C; one that does not
+//! match it was never written. Slots have no checksum: their tag says whether they can be believed (see `trust`).
+//!
+//! Version 1 knows neither owners nor expected checksums: there the name begins at 256. It is read, no longer written.
 
 use crate::Durability;
 use crate::crc::crc32c;
+use crate::digest::Digests;
 use crate::placement::Shape;
 
 const MAGIC: [u8; 8] = *b"CHUNKUPL";
-const VERSION: u32 = 1;
+/// Without the identity.
+const BARE_VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// What precedes the file name.
+/// What the records take.
 pub(crate) const RECORDS_SIZE: usize = 256;
+/// What precedes the file name: header, records and identity.
+pub(crate) const HEAD_SIZE: usize = 512;
+const IDENTITY_AT: usize = 256;
+const IDENTITY_SIZE: usize = 64;
 /// The size of a slot.
 pub(crate) const SLOT_SIZE: u64 = 32;
 pub(crate) const PHASE_AT: u64 = 64;
@@ -32,7 +45,12 @@ pub(crate) const REWRITE_AT: u64 = 128;
 pub(crate) const FULL_AT: u64 = 160;
 pub(crate) const CLOSING_AT: u64 = 192;
 pub(crate) const LEVEL_AT: u64 = 193;
-pub(crate) const NAME_AT: u64 = RECORDS_SIZE as u64;
+pub(crate) const COUNTED_AT: u64 = 194;
+pub(crate) const HASHING_AT: u64 = 320;
+
+/// Which expected checksums a header holds.
+const HAS_CRC32C: u32 = 1;
+const HAS_SHA256: u32 = 2;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
@@ -42,28 +60,52 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// What is wrong with a `state` that another version of this library wrote.
+pub(crate) const OTHER_VERSION: &str = "its format is of another version";
+
 /// What never changes after the upload was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
+    version: u32,
     pub shape: Shape,
     pub name_length: u32,
     pub name_crc: u32,
+    /// The digest of the owner; `None` if the upload has none.
+    pub owner: Option<[u8; 32]>,
+    /// Of the whole file, as the first chunk said.
+    pub expected: Digests,
 }
 
 impl Header {
-    pub(crate) fn new(shape: Shape, file_name: &str) -> Header {
-        Header { shape, name_length: file_name.len() as u32, name_crc: crc32c(file_name.as_bytes()) }
+    pub(crate) fn new(shape: Shape, file_name: &str, owner: Option<[u8; 32]>, expected: Digests) -> Header {
+        let (name_length, name_crc) = (file_name.len() as u32, crc32c(file_name.as_bytes()));
+        Header { version: VERSION, shape, name_length, name_crc, owner, expected }
+    }
+
+    fn identity(&self) -> [u8; IDENTITY_SIZE] {
+        let mut bytes = [0; IDENTITY_SIZE];
+        bytes[..32].copy_from_slice(&self.owner.unwrap_or_default());
+        bytes[32..].copy_from_slice(&self.expected.sha256.unwrap_or_default());
+        bytes
     }
 
     pub(crate) fn encode(&self) -> [u8; PHASE_AT as usize] {
         let mut bytes = [0; PHASE_AT as usize];
         bytes[0..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.name_length.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.shape.total_size.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.shape.chunk_count.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.shape.grid.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.name_crc.to_le_bytes());
+        if self.version > BARE_VERSION {
+            let has = |there: bool, flag: u32| if there { flag } else { 0 };
+            let flags =
+                has(self.expected.crc32c.is_some(), HAS_CRC32C) | has(self.expected.sha256.is_some(), HAS_SHA256);
+            bytes[44..48].copy_from_slice(&flags.to_le_bytes());
+            bytes[48..52].copy_from_slice(&self.expected.crc32c.unwrap_or_default().to_le_bytes());
+            bytes[52..56].copy_from_slice(&crc32c(&self.identity()).to_le_bytes());
+        }
         let check = crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&check.to_le_bytes());
         bytes
@@ -71,34 +113,52 @@ impl Header {
 
     /// Everything in front of the table, as it is at first.
     pub(crate) fn first_bytes(&self, name: &str, phase: PhaseRecord, tail: Mark, level: Durability) -> Vec<u8> {
-        let mut bytes = vec![0; NAME_AT as usize];
+        let mut bytes = vec![0; HEAD_SIZE];
         let mut put = |at: u64, part: &[u8]| bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
         put(0, &self.encode());
         put(PHASE_AT, &phase.encode());
         put(TAIL_AT, &tail.encode());
         put(LEVEL_AT, &[level as u8]);
+        put(IDENTITY_AT as u64, &self.identity());
         bytes.extend_from_slice(name.as_bytes());
         bytes
     }
 
     /// Says what is wrong with bytes that are no header.
-    pub(crate) fn decode(bytes: &[u8; RECORDS_SIZE]) -> Result<Header, &'static str> {
+    pub(crate) fn decode(bytes: &[u8; HEAD_SIZE]) -> Result<Header, &'static str> {
         if bytes[0..8] != MAGIC {
             return Err("it does not begin like one");
         }
-        if u32_at(bytes, 8) != VERSION {
-            return Err("its format is of another version");
+        let version = u32_at(bytes, 8);
+        if !(BARE_VERSION..=VERSION).contains(&version) {
+            return Err(OTHER_VERSION);
         }
         if u32_at(bytes, 60) != crc32c(&bytes[..60]) {
             return Err("its header fails its checksum");
         }
         let shape = Shape { total_size: u64_at(bytes, 16), chunk_count: u64_at(bytes, 24), grid: u64_at(bytes, 32) };
-        Ok(Header { shape, name_length: u32_at(bytes, 12), name_crc: u32_at(bytes, 40) })
+        let (mut owner, mut expected) = (None, Digests::default());
+        if version > BARE_VERSION {
+            let identity = &bytes[IDENTITY_AT..IDENTITY_AT + IDENTITY_SIZE];
+            if u32_at(bytes, 52) != crc32c(identity) {
+                return Err("its identity fails its checksum");
+            }
+            let (flags, hashes) = (u32_at(bytes, 44), identity.as_chunks::<32>().0);
+            owner = Some(hashes[0]).filter(|digest| *digest != [0; 32]);
+            expected.crc32c = (flags & HAS_CRC32C != 0).then(|| u32_at(bytes, 48));
+            expected.sha256 = (flags & HAS_SHA256 != 0).then_some(hashes[1]);
+        }
+        Ok(Header { version, shape, name_length: u32_at(bytes, 12), name_crc: u32_at(bytes, 40), owner, expected })
+    }
+
+    /// Where the file name begins.
+    pub(crate) fn name_at(&self) -> u64 {
+        if self.version == BARE_VERSION { RECORDS_SIZE as u64 } else { HEAD_SIZE as u64 }
     }
 
     /// Where the table begins.
     fn table_at(&self) -> u64 {
-        (NAME_AT + u64::from(self.name_length)).next_multiple_of(64)
+        (self.name_at() + u64::from(self.name_length)).next_multiple_of(64)
     }
 
     /// Where a chunk's slot lies.
@@ -177,6 +237,10 @@ pub(crate) enum Phase {
     Complete = 3,
     /// The owner was seen to have taken it.
     Gone = 4,
+    /// The first chunk is on its way: for nobody else there is an upload yet.
+    Creating = 5,
+    /// For everybody there is no upload any more: its files are about to go.
+    Removed = 6,
 }
 
 /// The phase, and what is known of the finished file.
@@ -206,6 +270,41 @@ pub(crate) struct Progress {
     /// Where in `ordered` it goes.
     pub offset: u64,
     pub tag: u32,
+}
+
+/// How far the whole file's SHA-256 has been computed: up to this chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hashing {
+    pub number: u64,
+    pub tag: u32,
+    /// The hash function's own state.
+    pub state: [u8; HASH_STATE_SIZE],
+}
+
+/// What the state of SHA-256 takes: eight words, the count of blocks, and the block that is not full yet.
+pub(crate) const HASH_STATE_SIZE: usize = 104;
+pub(crate) const HASHING_SIZE: usize = 128;
+
+impl Hashing {
+    pub(crate) fn encode(&self) -> [u8; HASHING_SIZE] {
+        let mut bytes = [0; HASHING_SIZE];
+        bytes[0..8].copy_from_slice(&self.number.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.tag.to_le_bytes());
+        bytes[12..12 + HASH_STATE_SIZE].copy_from_slice(&self.state);
+        let check = crc32c(&bytes[..124]);
+        bytes[124..128].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// `None` if it was never written.
+    pub(crate) fn decode(bytes: &[u8; HASHING_SIZE]) -> Option<Hashing> {
+        let state = bytes[12..12 + HASH_STATE_SIZE].try_into().expect("so many bytes");
+        (u32_at(bytes, 124) == crc32c(&bytes[..124])).then(|| Hashing {
+            number: u64_at(bytes, 0),
+            tag: u32_at(bytes, 8),
+            state,
+        })
+    }
 }
 
 /// A sealed record: two large numbers, two small ones, a spare word and the checksum.
@@ -256,7 +355,7 @@ impl Records {
     /// `None` if it is garbage, or was read while it was being written.
     pub(crate) fn phase(&self) -> Option<PhaseRecord> {
         let ([phase, grid_is_void], [crc32c, tag]) = self.record(PHASE_AT)?;
-        let all = [Phase::Receiving, Phase::Ordered, Phase::Complete, Phase::Gone];
+        let all = [Phase::Receiving, Phase::Ordered, Phase::Complete, Phase::Gone, Phase::Creating, Phase::Removed];
         let phase = all.into_iter().find(|&known| known as u64 == phase)?;
         Some(PhaseRecord { phase, crc32c, tag, grid_is_void: grid_is_void != 0 })
     }
@@ -274,6 +373,11 @@ impl Records {
         self.mark(FULL_AT)
     }
 
+    /// Whether clearing this slot makes a gap before the mark of the full part of the table.
+    pub(crate) fn lowers_full(&self, number: u64, held: &Slot) -> bool {
+        held.received() && self.full().is_some_and(|full| full.value > number)
+    }
+
     pub(crate) fn rewrite(&self) -> Option<Progress> {
         let ([number, offset], [tag, _]) = self.record(REWRITE_AT)?;
         Some(Progress { number, offset, tag })
@@ -281,6 +385,10 @@ impl Records {
 
     pub(crate) fn closing(&self) -> bool {
         self.0[CLOSING_AT as usize] != 0
+    }
+
+    pub(crate) fn counted(&self) -> bool {
+        self.0[COUNTED_AT as usize] != 0
     }
 
     /// The durability this upload has been promised; garbage promises nothing.
@@ -296,31 +404,43 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header::new(Shape { total_size: 10, chunk_count: 3, grid: 4 }, "a.bin")
+        let expected = Digests { crc32c: Some(5), sha256: Some([6; 32]) };
+        Header::new(Shape { total_size: 10, chunk_count: 3, grid: 4 }, "a.bin", Some([7; 32]), expected)
     }
 
-    fn records(header: &Header) -> [u8; RECORDS_SIZE] {
-        let mut bytes = [0; RECORDS_SIZE];
-        bytes[..64].copy_from_slice(&header.encode());
-        bytes
+    fn head(header: &Header) -> [u8; HEAD_SIZE] {
+        let phase = PhaseRecord { phase: Phase::Receiving, crc32c: 0, tag: 0, grid_is_void: false };
+        let bytes = header.first_bytes("", phase, Mark { value: 0, tag: 0 }, Durability::Process);
+        bytes.try_into().unwrap()
     }
 
     #[test]
     fn a_header_comes_back() {
-        assert_eq!(Header::decode(&records(&header())).unwrap(), header());
-        assert_eq!(header().slot_at(0), 320);
-        assert_eq!(header().state_size(), Some(320 + 96));
+        assert_eq!(Header::decode(&head(&header())).unwrap(), header());
+        assert_eq!(header().slot_at(0), 576);
+        assert_eq!(header().state_size(), Some(576 + 96));
+        let plain = Header { owner: None, expected: Digests::default(), ..header() };
+        assert_eq!(Header::decode(&head(&plain)).unwrap(), plain);
+    }
+
+    #[test]
+    fn the_first_version_is_read() {
+        let first = Header { version: 1, owner: None, expected: Digests::default(), ..header() };
+        let mut bytes = head(&first);
+        bytes[256..].fill(0xee); // the name and the table begin there
+        assert_eq!(Header::decode(&bytes).unwrap(), first);
+        assert_eq!((first.slot_at(0), first.state_size()), (320, Some(320 + 96)));
     }
 
     #[test]
     fn any_changed_bit_of_a_header_is_noticed() {
-        for bit in 0..64 * 8 {
-            let mut bytes = records(&header());
+        for bit in (0..64 * 8).chain(256 * 8..320 * 8) {
+            let mut bytes = head(&header());
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::decode(&bytes).is_err(), "bit {bit}");
         }
-        assert!(Header::decode(&[0; RECORDS_SIZE]).is_err());
-        assert!(Header::decode(&[0xff; RECORDS_SIZE]).is_err());
+        assert!(Header::decode(&[0; HEAD_SIZE]).is_err());
+        assert!(Header::decode(&[0xff; HEAD_SIZE]).is_err());
     }
 
     #[test]
@@ -349,7 +469,10 @@ mod tests {
         let read = Records(bytes);
         assert_eq!(read.phase(), Some(phase));
         assert_eq!((read.tail(), read.full(), read.rewrite()), (Some(tail), Some(full), Some(progress)));
-        assert!(!read.closing());
+        assert!(!read.closing() && !read.counted());
+        let hashing = Hashing { number: 15, tag: 16, state: [17; HASH_STATE_SIZE] };
+        assert_eq!(Hashing::decode(&hashing.encode()), Some(hashing));
+        assert_eq!(Hashing::decode(&[0; HASHING_SIZE]), None);
     }
 
     #[test]

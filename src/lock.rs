@@ -35,6 +35,20 @@ impl<'a> Lock<'a> {
         Ok(Lock { state, start, length })
     }
 
+    fn without_waiting(state: &'a File, start: u64, length: u64) -> io::Result<Option<Lock<'a>>> {
+        Ok(sys::try_lock_range(state, start, length)?.then_some(Lock { state, start, length }))
+    }
+
+    /// Takes the gate if it is free.
+    pub(crate) fn try_gate(state: &'a File) -> io::Result<Option<Lock<'a>>> {
+        Lock::without_waiting(state, GATE, 1)
+    }
+
+    /// Takes the slots of all chunks if all are free.
+    pub(crate) fn try_all_slots(state: &'a File, chunk_count: u64) -> io::Result<Option<Lock<'a>>> {
+        Lock::without_waiting(state, 0, chunk_count)
+    }
+
     /// Waits for the gate.
     pub(crate) fn gate(state: &'a File) -> io::Result<Lock<'a>> {
         Lock::wait(state, GATE, 1)

@@ -45,6 +45,13 @@ pub struct Options {
     pub max_chunk_count: u64,
     /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
     pub min_free_space: u64,
+    /// The most bytes that all uploads together may declare, those that are not finished and those whose file was not
+    /// taken yet; 0 means no limit. Default 0. Two processes with this limit never promise the same room twice; uploads
+    /// made without it count as soon as the store is counted anew.
+    pub max_store_size: u64,
+    /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a handle
+    /// sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).
+    pub all_owners: bool,
     /// Which crash uploads survive. Default [`Durability::Process`].
     pub durability: Durability,
     /// What stands before the uid in the names of upload directories: up to 64 bytes, no `/` and no NUL. Default empty.
@@ -62,6 +69,8 @@ impl Default for Options {
             max_total_size: 0,
             max_chunk_count: 1_000_000,
             min_free_space: 16 << 20,
+            max_store_size: 0,
+            all_owners: false,
             durability: Durability::Process,
             prefix: String::new(),
             dir_mode: 0o700,

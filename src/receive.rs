@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::complete;
-use crate::crc::crc32c;
+use crate::digest::Digests;
 use crate::directory::{DATA, FILE};
 use crate::error::{Error, Result};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
@@ -16,7 +16,7 @@ use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Chunk, Durability, Receipt, pieces, space};
+use crate::{Chunk, Durability, Receipt, digest, pieces, space};
 
 /// How often a chunk may find the upload between two phases before it gives up: each time needs a crash.
 const ATTEMPTS: u32 = 8;
@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 8;
 /// Receives a chunk of an upload that exists.
 pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt> {
     check_totals(upload, chunk)?;
-    let crc32c = crc32c(chunk.content);
+    let crc32c = digest::checked_crc32c(chunk)?;
     for settled in 0..ATTEMPTS {
         if let Some(received_all) = attempt(upload, chunk, crc32c, settled > 0)? {
             upload.dir.touch();
@@ -36,10 +36,17 @@ pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt>
     Err(Error::Internal(format!("upload {} does not settle", upload.uid.shown())))
 }
 
+/// What a chunk says of the whole file must be what the first one said.
 fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
     let shape = upload.header.shape;
     if (chunk.total_size, chunk.chunk_count) == (shape.total_size, shape.chunk_count) {
-        return Ok(());
+        let digests = Digests::parse("file_digest", chunk.file_digest)?;
+        if digests == Digests::default() || digests == upload.header.expected {
+            return Ok(());
+        }
+        let (number, uid) = (chunk.chunk_number, upload.uid.shown());
+        let text = format!("chunk {number} of upload {uid} declares another checksum of the file than the first");
+        return Err(Error::Conflict(text));
     }
     Err(Error::Conflict(format!(
         "chunk {} of upload {} declares {} bytes in {} chunks, the first declared {} in {}",
@@ -54,7 +61,7 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
 
 /// `None` if the upload has to be settled first; otherwise whether all chunks are there.
 fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -> Result<Option<bool>> {
-    let _slot = upload.lock_slot(chunk.chunk_number)?;
+    let _slot = upload.lock_slot(&upload.opened, chunk.chunk_number)?;
     upload.reach("receive:locked")?;
     let records = upload.records()?;
     let record = upload.phase_of(&records)?;
@@ -79,6 +86,7 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
             None => Ok(None),
         },
         Phase::Gone => Err(upload.vanished()),
+        Phase::Creating | Phase::Removed => Err(upload.not_found()),
     }
 }
 
@@ -189,14 +197,14 @@ impl<'a> Receiving<'a> {
         };
         let slot = Slot { offset, length, capacity, ..Slot::default() };
 
-        // A copy of this chunk in `ordered` is void.
-        if self.records.rewrite().is_some_and(|done| done.number > number) {
-            self.upload.forget_progress()?;
-        }
+        self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
         let in_place = same && offset == held.offset;
         if !in_place && (*held != Slot::default() || place == Place::Tail) {
-            self.clear(held, &slot)?;
+            // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that fails
+            // there takes no more room when it comes again.
+            self.upload.clear_slot(&self.records, number, held, &slot)?;
+            self.upload.reach("receive:cleared")?;
         }
         let write = || -> io::Result<()> {
             if let Some(window) = self.shape.window(offset, length) {
@@ -210,26 +218,6 @@ impl<'a> Receiving<'a> {
             self.upload.dir.sync_file(DATA, &self.data)?;
         }
         Ok(slot)
-    }
-
-    /// From here on the chunk is missing until it is recorded anew: a crash must not leave an old record over new
-    /// bytes. The new place stays on record, so that a chunk that fails there takes no more room when it comes again.
-    fn clear(&self, held: &Slot, slot: &Slot) -> Result<()> {
-        let number = self.chunk.chunk_number;
-        self.upload.write_slot(number, &slot.cleared())?;
-        if self.lowers_full(held) {
-            self.upload.write_full(number)?;
-        }
-        // A record that is believed after power loss must be off the disk before its bytes are touched.
-        if self.durable || held.tag == trust::SYNCED {
-            self.upload.sync_state()?;
-        }
-        self.upload.reach("receive:cleared")
-    }
-
-    /// Whether clearing this slot makes a gap before the mark of the full part of the table.
-    fn lowers_full(&self, held: &Slot) -> bool {
-        held.received() && self.records.full().is_some_and(|full| full.value > self.chunk.chunk_number)
     }
 
     /// Takes `length` bytes at the tail of `data`.
@@ -270,7 +258,8 @@ impl<'a> Receiving<'a> {
             Ok(slot.received())
         })?;
         // This call may have lowered the mark for the moment its own slot was clear; another may have lowered it more.
-        let marked = if self.lowers_full(held) { upload.records()?.full().map_or(0, |full| full.value) } else { known };
+        let lowered = self.records.lowers_full(self.chunk.chunk_number, held);
+        let marked = if lowered { upload.records()?.full().map_or(0, |full| full.value) } else { known };
         if full >= marked + WORTH_WRITING && marked >= known.min(self.chunk.chunk_number) {
             upload.write_full(full)?;
         }

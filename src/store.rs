@@ -1,23 +1,29 @@
 //! The store: an absolute path and options, nothing more. Nothing is kept open or in memory between calls, so any
 //! thread, process or forked child may make any call.
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::trust::Boot;
 use crate::upload::Upload;
-use crate::{Chunk, Finished, Options, Receipt, Uid, complete, create, receive, space};
+use crate::{
+    Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, create,
+    expire, inspect, owner, receive, space, verify,
+};
 
 /// A directory in which uploads are received.
 ///
 /// Opening one creates nothing: the directory is made by the first chunk. A `Store` may be shared between threads,
 /// cloned, and used in a forked child. Calls block until they are done.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     root: PathBuf,
     options: Options,
     pub(crate) boot: Boot,
+    /// To whom this handle is bound.
+    owner: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -37,7 +43,7 @@ impl Store {
         let root = std::path::absolute(path).map_err(|error| Error::os("cannot make absolute", path, error))?;
         space::check_file_system(&root)?;
         let boot = Boot::current()?;
-        Ok(Store { root, options, boot })
+        Ok(Store { root, options, boot, owner: None })
     }
 
     /// Where the store is: an absolute path.
@@ -67,8 +73,7 @@ impl Store {
         if chunk.upload_uid.is_empty() {
             return create::create(self, chunk);
         }
-        let uid = Uid::parse(chunk.upload_uid)?;
-        receive::receive(&Upload::open(self, uid)?, chunk)
+        receive::receive(&self.upload(chunk.upload_uid)?, chunk)
     }
 
     /// The finished file of an upload; completes it if all chunks are there.
@@ -83,11 +88,121 @@ impl Store {
     /// upload. `gone`: the file was taken away. `no_space`: chunks need to be copied into order, and there is no room.
     /// `io`.
     pub fn get(&self, uid: &str) -> Result<Finished> {
-        complete::get(&Upload::open(self, Uid::parse(uid)?)?)
+        complete::get(&self.upload(uid)?)
+    }
+
+    /// A view of this store bound to an owner: any bytes that name who is calling, 1 to [`MAX_OWNER`](crate::MAX_OWNER).
+    ///
+    /// Uploads that are made through it are `not_found` through every other handle, just as if they did not exist, and
+    /// through it all others are. Of the owner itself only a keyed digest is stored.
+    ///
+    /// # Errors
+    /// `invalid_argument`: the owner is empty or too long.
+    pub fn for_owner(&self, owner: &[u8]) -> Result<Store> {
+        owner::validate_owner(owner)?;
+        let options = Options { all_owners: false, ..self.options.clone() };
+        Ok(Store { root: self.root.clone(), options, boot: self.boot.clone(), owner: Some(owner.to_vec()) })
+    }
+
+    /// The owner this handle is bound to.
+    pub fn owner(&self) -> Option<&[u8]> {
+        self.owner.as_deref()
+    }
+
+    /// The uid of the upload that was or would be made with this key through this handle. Makes no upload; at most the
+    /// store's secret, if it has none yet.
+    ///
+    /// # Errors
+    /// `invalid_argument`: the key is empty, too long, or too short without an owner. `no_space`, `io`.
+    pub fn uid_for_key(&self, upload_key: &[u8]) -> Result<Uid> {
+        owner::uid_for_key(self, upload_key)
+    }
+
+    /// What is known of an upload, with the missing chunks from number `from_chunk` on. Takes no lock and changes
+    /// nothing; reads the table of chunks once.
+    ///
+    /// # Errors
+    /// `not_found`, `io`. An upload whose file was taken is no error here: its phase says so.
+    pub fn inspect(&self, uid: &str, from_chunk: u64) -> Result<Inspection> {
+        inspect::inspect(&self.upload(uid)?, from_chunk)
+    }
+
+    /// Reads what is stored of an upload again, and compares it with the checksums taken when it arrived. Damaged chunks
+    /// of an unfinished upload are missing from then on, so that they can be sent again; of a finished file they are only
+    /// reported.
+    ///
+    /// # Errors
+    /// `not_found`, `gone`, `io`.
+    pub fn verify(&self, uid: &str) -> Result<Verification> {
+        verify::verify(&self.upload(uid)?)
+    }
+
+    /// Puts the finished file at its permanent place, completing the upload if need be. From then on the upload is `gone`.
+    ///
+    /// A rename where that is possible; otherwise a copy, made by the kernel and with shared extents where it can. The
+    /// file appears at `destination` only when it is whole and, from level `complete` on, on disk. A relative path is taken
+    /// from the present working directory. What stands there is replaced only if `overwrite` says so.
+    ///
+    /// May be repeated after a crash: the same destination succeeds again while the file is there, another is `gone`.
+    /// Of several callers with different destinations one wins.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; `gone`: it was moved elsewhere, or taken; `io` with `EEXIST`: something is there already.
+    pub fn move_to(&self, uid: &str, destination: impl AsRef<Path>, overwrite: bool) -> Result<Finished> {
+        let destination = destination.as_ref();
+        if destination.as_os_str().is_empty() {
+            return Err(Error::InvalidArgument("the destination is empty".into()));
+        }
+        let upload = self.upload(uid)?;
+        let destination =
+            std::path::absolute(destination).map_err(|error| Error::os("cannot make absolute", destination, error))?;
+        claim::move_to(&upload, &destination, overwrite)
+    }
+
+    /// Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
+    ///
+    /// # Errors
+    /// `not_found`, `io`.
+    pub fn remove(&self, uid: &str) -> Result<()> {
+        expire::remove(&self.upload(uid)?)
+    }
+
+    /// Removes uploads without activity for some time, and what crashes left; never one that a call is working on, in
+    /// whatever process.
+    ///
+    /// # Errors
+    /// `io`: the store cannot be read. What cannot be removed is counted in the answer.
+    pub fn cleanup(&self, expiry: &Expiry) -> Result<Cleaned> {
+        expire::cleanup(self, expiry)
+    }
+
+    /// The uploads in the store, in no particular order, each looked at when it is asked for. What is not an upload is
+    /// skipped; a store that does not exist yet is empty.
+    ///
+    /// # Errors
+    /// `io`: the store cannot be read. An upload that cannot be read is an error in its place, and the others follow.
+    pub fn list(&self) -> Result<List> {
+        List::of(self)
+    }
+
+    fn upload(&self, uid: &str) -> Result<Upload<'_>> {
+        Upload::open(self, Uid::parse(uid)?)
+    }
+
+    /// Whether what crashes left is this handle's to see: it belongs to no owner.
+    pub(crate) fn sees_leftovers(&self) -> bool {
+        self.owner.is_none()
     }
 
     /// Where the directory of an upload is.
     pub(crate) fn directory(&self, uid: Uid) -> PathBuf {
         self.root.join(format!("{}{uid}", self.options.prefix))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (root, options, has_owner) = (&self.root, &self.options, self.owner.is_some());
+        f.debug_struct("Store").field("root", root).field("options", options).field("has_owner", &has_owner).finish()
     }
 }

@@ -41,6 +41,19 @@ pub(crate) fn rename_at(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
 }
 
+/// Renames `from` in `dir` to `to`, an absolute path, where nothing must be.
+pub(crate) fn rename_to_new(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
+    let flags = libc::RENAME_NOREPLACE;
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    check(unsafe { libc::renameat2(dir.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) })
+}
+
+/// Renames `from` in `dir` to `to`, an absolute path, replacing what is there.
+pub(crate) fn rename_to(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    check(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr()) })
+}
+
 /// Removes the file `name` from `dir`.
 pub(crate) fn unlink_at(dir: &File, name: &CStr) -> io::Result<()> {
     // SAFETY: `name` is NUL-terminated and outlives the call.
@@ -58,16 +71,28 @@ pub(crate) fn touch(file: &File) -> io::Result<()> {
 /// An open-file-description lock (fcntl(2), `F_OFD_SETLKW`): it belongs to the open file, so threads that opened the
 /// file separately exclude each other, and it goes with the last descriptor, however the process ends.
 pub(crate) fn lock_range(file: &File, start: u64, length: u64, release: bool) -> io::Result<()> {
+    set_lock(file, start, length, if release { libc::F_UNLCK } else { libc::F_WRLCK }, libc::F_OFD_SETLKW)
+}
+
+/// Takes such a lock if nobody else has one there; says whether it did.
+pub(crate) fn try_lock_range(file: &File, start: u64, length: u64) -> io::Result<bool> {
+    match set_lock(file, start, length, libc::F_WRLCK, libc::F_OFD_SETLK) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+fn set_lock(file: &File, start: u64, length: u64, kind: libc::c_int, command: libc::c_int) -> io::Result<()> {
     // SAFETY: flock is a plain C structure for which all zeros is a value; l_pid must be 0 for these locks.
     let mut range: libc::flock = unsafe { zeroed() };
-    range.l_type = if release { libc::F_UNLCK } else { libc::F_WRLCK } as libc::c_short;
+    range.l_type = kind as libc::c_short;
     range.l_whence = libc::SEEK_SET as libc::c_short;
     let number = |n: u64| libc::off_t::try_from(n).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW));
     range.l_start = number(start)?;
     range.l_len = number(length)?;
     uninterrupted(|| {
         // SAFETY: `range` is initialised and outlives the call.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &range) }
+        unsafe { libc::fcntl(file.as_raw_fd(), command, &range) }
     })
 }
 

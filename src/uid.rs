@@ -6,7 +6,8 @@ use crate::error::{Error, Result, quote};
 
 const DIGITS: usize = 32;
 
-/// The id of an upload: 32 lower-case hexadecimal digits, of which 122 bits are random (UUID version 4, RFC 9562 §5.4).
+/// The id of an upload: 32 lower-case hexadecimal digits, of which 122 bits are random (UUID version 4, RFC 9562 §5.4), or
+/// derived from an upload key with a secret of the store.
 ///
 /// Whoever knows it may add to the upload and take its file, so [`fmt::Debug`] shows eight digits only;
 /// [`Uid::as_str`] and [`fmt::Display`] give it whole.
@@ -16,8 +17,17 @@ pub struct Uid([u8; DIGITS]);
 impl Uid {
     /// A new, random one, from the kernel's generator: nothing is cached, so a forked child draws others.
     pub(crate) fn random() -> Uid {
+        Uid::of(uuid::Uuid::new_v4())
+    }
+
+    /// One made of a keyed digest (UUID version 8, RFC 9562 §5.8), with as many of its bits as a random one has.
+    pub(crate) fn derived(digest: [u8; 16]) -> Uid {
+        Uid::of(uuid::Builder::from_custom_bytes(digest).into_uuid())
+    }
+
+    fn of(uuid: uuid::Uuid) -> Uid {
         let mut digits = [0; DIGITS];
-        uuid::Uuid::new_v4().simple().encode_lower(&mut digits);
+        uuid.simple().encode_lower(&mut digits);
         Uid(digits)
     }
 

@@ -6,13 +6,13 @@ use std::os::unix::fs::FileExt;
 use crate::directory::{Directory, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
-    self, FULL_AT, Header, LEVEL_AT, Mark, NAME_AT, PHASE_AT, PhaseRecord, Progress, RECORDS_SIZE, REWRITE_AT, Records,
-    SLOT_SIZE, Slot, TAIL_AT,
+    self, COUNTED_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark, OTHER_VERSION,
+    PHASE_AT, Phase, PhaseRecord, Progress, RECORDS_SIZE, REWRITE_AT, Records, SLOT_SIZE, Slot, TAIL_AT,
 };
 use crate::lock::Lock;
 use crate::store::Store;
-use crate::trust::Trust;
-use crate::{Durability, Uid, seam, sys};
+use crate::trust::{self, Trust};
+use crate::{Durability, Uid, owner, seam, sys};
 
 /// Slots are read in blocks of at most this many, so that memory does not grow with the table.
 const LARGEST_BLOCK: u64 = 2048;
@@ -31,36 +31,48 @@ pub(crate) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// Looks an upload up. An unknown one leaves no trace.
+    /// Looks an upload up, as whoever uses this store may see it. One that is unknown, or somebody else's, leaves no trace.
     pub(crate) fn open(store: &'a Store, uid: Uid) -> Result<Upload<'a>> {
         let not_found = || Error::NotFound { uid: uid.shown() };
         let dir = Directory::open(store.directory(uid))?.ok_or_else(not_found)?;
-        let state = dir.open_file(STATE)?.ok_or_else(not_found)?;
+        let upload = Upload::open_in(store, uid, dir)?.ok_or_else(not_found)?;
+        let there = !matches!(upload.opened.phase().map(|record| record.phase), Some(Phase::Creating | Phase::Removed));
+        if there && owner::admits(store, uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }
+    }
+
+    /// Whatever upload is in this directory, in whatever phase and whoever's; `None` if there is none.
+    pub(crate) fn open_in(store: &'a Store, uid: Uid, dir: Directory) -> Result<Option<Upload<'a>>> {
+        let Some(state) = dir.open_file(STATE)? else { return Ok(None) };
         let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
         if status.size == 0 {
-            return Err(not_found()); // power loss took what the first chunk had written
+            return Ok(None); // nothing was written yet, or power loss took it
         }
-        let records = read_records(&dir, &state)?;
-        if records.0.iter().all(|&byte| byte == 0) {
-            return Err(not_found()); // the same
+        let head = read_head(&dir, &state)?;
+        if head.iter().all(|&byte| byte == 0) {
+            return Ok(None); // the same
         }
-        let header = Header::decode(&records.0).map_err(|what| damaged(&dir, what))?;
+        let header = Header::decode(&head).map_err(|what| damaged(&dir, what))?;
         if header.state_size() != Some(status.size) {
             return Err(damaged(&dir, "its size does not fit its header"));
         }
         let trust = Trust::now(&store.boot, status.mount);
-        Ok(Upload { store, uid, dir, state, header, trust, opened: records })
+        let opened = Records(head[..RECORDS_SIZE].try_into().expect("so many bytes"));
+        Ok(Some(Upload { store, uid, dir, state, header, trust, opened }))
     }
 
     pub(crate) fn chunk_count(&self) -> u64 {
         self.header.shape.chunk_count
     }
 
+    pub(crate) fn not_found(&self) -> Error {
+        Error::NotFound { uid: self.uid.shown() }
+    }
+
     /// Neither `data` nor `file` is there: the owner took the file, or somebody removed the directory.
     pub(crate) fn vanished(&self) -> Error {
         match sys::status(&self.state) {
             Ok(status) if status.links > 0 => Error::Gone { uid: self.uid.shown() },
-            _ => Error::NotFound { uid: self.uid.shown() },
+            _ => self.not_found(),
         }
     }
 
@@ -71,10 +83,10 @@ impl<'a> Upload<'a> {
 
     // --- locks ---
 
-    /// Locks one chunk's slot.
-    pub(crate) fn lock_slot(&self, number: u64) -> Result<Lock<'_>> {
+    /// Locks one chunk's slot, after the completer that `records` show waiting, if any.
+    pub(crate) fn lock_slot(&self, records: &Records, number: u64) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
-        if self.opened.closing() {
+        if records.closing() {
             let gate = Lock::gate(&self.state).map_err(fail)?;
             // Whoever has the gate knows that no completer is between its mark and its end.
             self.mark_closing(false)?;
@@ -93,6 +105,14 @@ impl<'a> Upload<'a> {
         self.mark_closing(false)?;
         // Fields drop in order: the slots are released before the gate.
         Ok((slots, gate))
+    }
+
+    /// Locks all slots if no call is working on any.
+    pub(crate) fn try_lock_all(&self) -> Result<Option<(Lock<'_>, Lock<'_>)>> {
+        let fail = |error| self.state_error("cannot lock", error);
+        let Some(gate) = Lock::try_gate(&self.state).map_err(fail)? else { return Ok(None) };
+        let slots = Lock::try_all_slots(&self.state, self.chunk_count()).map_err(fail)?;
+        Ok(slots.map(|slots| (slots, gate)))
     }
 
     fn mark_closing(&self, closing: bool) -> Result<()> {
@@ -135,9 +155,42 @@ impl<'a> Upload<'a> {
         self.write(REWRITE_AT, &[0; 32])
     }
 
+    /// How far the whole file's hash has been computed.
+    pub(crate) fn hashing(&self) -> Result<Option<Hashing>> {
+        let mut bytes = [0; HASHING_SIZE];
+        self.state.read_exact_at(&mut bytes, HASHING_AT).map_err(|error| self.state_error("cannot read", error))?;
+        Ok(Hashing::decode(&bytes))
+    }
+
+    pub(crate) fn write_hashing(&self, record: &Hashing) -> Result<()> {
+        self.write(HASHING_AT, &record.encode())
+    }
+
+    /// What was copied or hashed of this chunk is void.
+    pub(crate) fn forget_progress_with(&self, records: &Records, number: u64) -> Result<()> {
+        if records.rewrite().is_some_and(|done| done.number > number) {
+            self.forget_progress()?;
+        }
+        if self.header.expected.sha256.is_some() && self.hashing()?.is_some_and(|done| done.number > number) {
+            self.write(HASHING_AT, &[0; HASHING_SIZE])?;
+        }
+        Ok(())
+    }
+
+    /// Whether the declared size is in the store's sum, now.
+    pub(crate) fn counted(&self) -> Result<bool> {
+        self.records().map(|records| records.counted())
+    }
+
+    pub(crate) fn write_counted(&self, counted: bool) -> Result<()> {
+        self.write(COUNTED_AT, &[counted.into()])
+    }
+
     pub(crate) fn file_name(&self) -> Result<String> {
         let mut bytes = vec![0; self.header.name_length as usize];
-        self.state.read_exact_at(&mut bytes, NAME_AT).map_err(|error| self.state_error("cannot read", error))?;
+        self.state
+            .read_exact_at(&mut bytes, self.header.name_at())
+            .map_err(|error| self.state_error("cannot read", error))?;
         let whole = crate::crc::crc32c(&bytes) == self.header.name_crc;
         let name = whole.then(|| String::from_utf8(bytes).ok()).flatten();
         name.ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
@@ -155,6 +208,19 @@ impl<'a> Upload<'a> {
 
     pub(crate) fn write_slot(&self, number: u64, slot: &Slot) -> Result<()> {
         self.write(self.header.slot_at(number), &slot.encode())
+    }
+
+    /// From here on the chunk is missing until it is recorded anew; `slot` keeps its place on record.
+    pub(crate) fn clear_slot(&self, records: &Records, number: u64, held: &Slot, slot: &Slot) -> Result<()> {
+        self.write_slot(number, &slot.cleared())?;
+        if records.lowers_full(number, held) {
+            self.write_full(number)?;
+        }
+        // A record that is believed after power loss must be off the disk before its bytes are touched.
+        if self.level(records) == Durability::Chunk || held.tag == trust::SYNCED {
+            self.sync_state()?;
+        }
+        Ok(())
     }
 
     /// Visits the slots from `first` on, in order, until `visit` says false.
@@ -215,6 +281,21 @@ impl<'a> Upload<'a> {
     }
 }
 
+/// What precedes the name; of a `state` of the first version, some of its name and table, and zeros behind its end.
+fn read_head(dir: &Directory, state: &File) -> Result<[u8; HEAD_SIZE]> {
+    let (mut bytes, mut filled) = ([0; HEAD_SIZE], 0);
+    while filled < HEAD_SIZE {
+        match state.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) if filled < RECORDS_SIZE => return Err(damaged(dir, "it is too short")),
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(dir.error("cannot read", STATE, error)),
+        }
+    }
+    Ok(bytes)
+}
+
 fn read_records(dir: &Directory, state: &File) -> Result<Records> {
     let mut bytes = [0; RECORDS_SIZE];
     match state.read_exact_at(&mut bytes, 0) {
@@ -226,5 +307,7 @@ fn read_records(dir: &Directory, state: &File) -> Result<Records> {
 
 /// A `state` that this library did not write, or that power loss or another program damaged.
 fn damaged(dir: &Directory, what: &str) -> Error {
-    dir.error(&format!("damaged ({what}), cannot use"), STATE, errno(libc::EBADMSG))
+    // What another version wrote is not damaged, and is left alone.
+    let number = if what == OTHER_VERSION { libc::EPROTONOSUPPORT } else { libc::EBADMSG };
+    dir.error(&format!("cannot use ({what})"), STATE, errno(number))
 }

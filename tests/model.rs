@@ -2,7 +2,7 @@
 
 mod common;
 
-use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store};
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Phase, Store};
 use common::{TestStore, in_child, seeded_bytes};
 use proptest::prelude::*;
 
@@ -12,13 +12,21 @@ struct Model {
     chunks: Vec<Option<Vec<u8>>>,
     finished: Option<Vec<u8>>,
     taken: bool,
+    removed: bool,
 }
 
 impl Model {
-    fn chunk(&mut self, number: usize, content: &[u8]) -> Result<bool, ErrorKind> {
-        if self.taken {
-            return Err(ErrorKind::Gone);
+    /// Whether the upload can still be had.
+    fn there(&self) -> Result<(), ErrorKind> {
+        match (self.removed, self.taken) {
+            (true, _) => Err(ErrorKind::NotFound),
+            (_, true) => Err(ErrorKind::Gone),
+            _ => Ok(()),
         }
+    }
+
+    fn chunk(&mut self, number: usize, content: &[u8]) -> Result<bool, ErrorKind> {
+        self.there()?;
         if self.finished.is_some() && self.chunks[number].as_deref() != Some(content) {
             return Err(ErrorKind::Conflict);
         }
@@ -27,9 +35,7 @@ impl Model {
     }
 
     fn get(&mut self) -> Result<Vec<u8>, (ErrorKind, u64, u64)> {
-        if self.taken {
-            return Err((ErrorKind::Gone, 0, 0));
-        }
+        self.there().map_err(|kind| (kind, 0, 0))?;
         let missing: Vec<u64> = (0..).zip(&self.chunks).filter(|(_, c)| c.is_none()).map(|(n, _)| n).collect();
         if let Some(&first) = missing.first() {
             return Err((ErrorKind::Incomplete, missing.len() as u64, first));
@@ -40,6 +46,26 @@ impl Model {
         }
         self.finished = Some(whole.clone());
         Ok(whole)
+    }
+
+    /// Phase, number and size of the chunks that are there, and the numbers of those that are not.
+    fn inspect(&self) -> Result<(Phase, u64, u64, Vec<u64>), ErrorKind> {
+        if self.removed {
+            return Err(ErrorKind::NotFound);
+        }
+        let phase = match (self.taken, &self.finished) {
+            (true, _) => Phase::Gone,
+            (_, Some(_)) => Phase::Complete,
+            _ => Phase::Receiving,
+        };
+        let there = self.chunks.iter().flatten();
+        let missing = (0..).zip(&self.chunks).filter(|(_, chunk)| chunk.is_none()).map(|(number, _)| number).collect();
+        Ok((phase, there.clone().count() as u64, there.map(|chunk| chunk.len() as u64).sum(), missing))
+    }
+
+    /// How many chunks are read.
+    fn verify(&self) -> Result<u64, ErrorKind> {
+        self.there().map(|()| self.chunks.iter().flatten().count() as u64)
     }
 }
 
@@ -59,6 +85,10 @@ enum Act {
     },
     Get,
     Take,
+    Inspect,
+    Verify,
+    Move,
+    Remove,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -69,6 +99,10 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(number, size, variant)| Act::Odd { number, size, variant }),
         2 => Just(Act::Get),
         1 => Just(Act::Take),
+        2 => Just(Act::Inspect),
+        1 => Just(Act::Verify),
+        1 => Just(Act::Move),
+        1 => prop_oneof![3 => Just(Act::Inspect), 1 => Just(Act::Remove)],
     ]
 }
 
@@ -92,7 +126,7 @@ fn content(number: usize, size: usize, variant: u64) -> Vec<u8> {
 fn converse(plan: &[usize], acts: &[Act], durability: Durability) -> Result<(), TestCaseError> {
     let total: u64 = plan.iter().map(|&size| size as u64).sum();
     let store = TestStore::with(Options { durability, ..Options::default() });
-    let mut model = Model { total, chunks: vec![None; plan.len()], finished: None, taken: false };
+    let mut model = Model { total, chunks: vec![None; plan.len()], finished: None, taken: false, removed: false };
     let mut uid = String::new();
     for act in acts {
         let (number, content) = match *act {
@@ -104,16 +138,9 @@ fn converse(plan: &[usize], acts: &[Act], durability: Durability) -> Result<(), 
                 let number = number % plan.len();
                 (number, content(number, size.min(total as usize), variant))
             }
-            Act::Get if uid.is_empty() => continue,
-            Act::Get => {
-                compare_get(&store, &uid, &mut model)?;
-                continue;
-            }
-            Act::Take => {
-                if model.finished.is_some() && !model.taken {
-                    std::fs::remove_file(store.get(&uid).unwrap().path).unwrap();
-                    model.taken = true;
-                }
+            _ if uid.is_empty() => continue,
+            _ => {
+                compare(act, &store, &uid, &mut model)?;
                 continue;
             }
         };
@@ -144,8 +171,57 @@ fn send(store: &Store, uid: &str, plan: &[usize], number: usize, content: &[u8])
         chunk_number: number as u64,
         chunk_count: plan.len() as u64,
         content,
+        ..Default::default()
     };
     store.handle_chunk(&chunk).map(|receipt| (receipt.upload_uid.to_string(), receipt.received_all))
+}
+
+/// What is not a chunk.
+fn compare(act: &Act, store: &TestStore, uid: &str, model: &mut Model) -> Result<(), TestCaseError> {
+    match act {
+        Act::Get => compare_get(store, uid, model)?,
+        Act::Take => {
+            if model.finished.is_some() && model.there().is_ok() {
+                std::fs::remove_file(store.get(uid).unwrap().path).unwrap();
+                model.taken = true;
+            }
+        }
+        Act::Inspect => {
+            let seen = store.inspect(uid, 0).map_err(|error| error.kind());
+            let seen = seen.map(|s| {
+                let missing = s.missing.into_iter().flatten().collect();
+                (s.phase, s.received_count, s.received_size, missing)
+            });
+            prop_assert_eq!(seen, model.inspect());
+        }
+        Act::Verify => {
+            let verified = store.verify(uid).map_err(|error| error.kind());
+            if let Ok(verified) = &verified {
+                prop_assert_eq!(verified.damaged_count, 0);
+            }
+            prop_assert_eq!(verified.map(|verified| verified.checked_count), model.verify());
+        }
+        Act::Move => {
+            // To the same place each time: what was moved there stays moved.
+            let to = store.dir.path().join("moved");
+            let was_there = to.exists();
+            let moved = store.move_to(uid, &to, false).map_err(|error| error.kind());
+            let expected =
+                if was_there && !model.removed { Ok(()) } else { model.get().map(drop).map_err(|(kind, ..)| kind) };
+            prop_assert_eq!(moved.as_ref().map(drop), expected.as_ref().copied());
+            if let Ok(moved) = moved {
+                prop_assert_eq!(Some(&std::fs::read(moved.path).unwrap()), model.finished.as_ref());
+                model.taken = true;
+            }
+        }
+        Act::Remove => {
+            let expected = if model.removed { Err(ErrorKind::NotFound) } else { Ok(()) };
+            prop_assert_eq!(store.remove(uid).map_err(|error| error.kind()), expected);
+            model.removed = true;
+        }
+        Act::Planned { .. } | Act::Odd { .. } => unreachable!("a chunk"),
+    }
+    Ok(())
 }
 
 fn compare_get(store: &Store, uid: &str, model: &mut Model) -> Result<(), TestCaseError> {

@@ -192,7 +192,7 @@ fn a_repeat_that_dies_loses_nothing() {
                     },
                 );
                 let state = std::fs::read(store.path(&uid, "state")).unwrap();
-                let tags: Vec<&[u8]> = state[320..].chunks(32).map(|slot| &slot[28..]).collect();
+                let tags: Vec<&[u8]> = state[576..].chunks(32).map(|slot| &slot[28..]).collect();
                 assert!(tags.iter().all(|tag| **tag != [0; 4]), "through {repeats_through:?}, step {step}");
                 if !died {
                     break;
@@ -215,7 +215,7 @@ fn a_repeated_empty_chunk_is_never_missing() {
     let (state, seen) = (store.path(&uid, "state"), Rc::new(Cell::new(0)));
     let count = seen.clone();
     seam::set_hook(Some(Rc::new(move |_| {
-        assert_ne!(std::fs::read(&state).unwrap()[256 + 32 + 28..256 + 64], [0; 4]);
+        assert_ne!(std::fs::read(&state).unwrap()[512 + 32 + 28..512 + 64], [0; 4]);
         count.set(count.get() + 1);
         Ok(())
     })));

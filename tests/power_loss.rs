@@ -367,6 +367,7 @@ fn a_stale_mark_of_the_tail() {
                 chunk_number: number,
                 chunk_count: 4,
                 content: pieces[number as usize],
+                ..Default::default()
             };
             uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
         }

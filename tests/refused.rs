@@ -4,8 +4,9 @@ mod common;
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
-use chunked_upload::{Chunk, Error, ErrorKind, Options, Store, seam};
+use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Store, seam};
 use common::{TestStore, bytes, entries, seeded_bytes};
 
 /// Everything below a directory, with sizes.
@@ -326,20 +327,17 @@ fn a_state_of_garbage_is_an_error_with_its_path() {
     let uid = store.send_all(&bytes(1000), 100);
     let state = store.path(&uid, "state");
     let whole = std::fs::read(&state).unwrap();
-    let mut bad_version = whole.clone();
-    bad_version[8] = 9;
     let mut bad_phase = whole.clone();
     bad_phase[64] = 77;
     let mut bad_name = whole.clone();
-    bad_name[256] ^= 1;
+    bad_name[512] ^= 1;
     let longer = [whole.as_slice(), &[0]].concat();
-    let cases: [&[u8]; 7] = [
+    let cases: [&[u8]; 6] = [
         b"garbage",
         &seeded_bytes(whole.len(), 3),
         &vec![0xff; whole.len()],
         &whole[..whole.len() - 1],
         &longer,
-        &bad_version,
         &bad_phase,
     ];
     for garbage in cases {
@@ -434,4 +432,20 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg(self.dir.path()).status();
     }
+}
+
+#[test]
+fn a_state_of_another_version_is_refused_by_name_and_left_alone() {
+    let store = TestStore::new();
+    let uid = store.send_all(&bytes(1000), 100);
+    let state = store.path(&uid, "state");
+    let mut newer = std::fs::read(&state).unwrap();
+    newer[8] = 9;
+    std::fs::write(&state, &newer).unwrap();
+    let error = store.get(&uid).unwrap_err();
+    assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EPROTONOSUPPORT)), "{error}");
+    assert!(error.to_string().contains("of another version"), "{error}");
+    let cleaned = store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap();
+    assert_eq!((cleaned.removed.len(), cleaned.failed_count), (0, 1));
+    assert_eq!(std::fs::read(&state).unwrap(), newer);
 }

@@ -3,9 +3,14 @@
 mod common;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
-use chunked_upload::{Chunk, Durability, Error, Finished, Options, Receipt, Result, Store};
+use chunked_upload::{
+    Chunk, Cleaned, Durability, Error, Expiry, Finished, Inspection, Options, Phase, Receipt, Result, Store,
+    Verification,
+};
 use common::{TestStore, entries};
 use serde_json::Value;
 
@@ -22,7 +27,7 @@ fn every_transcript_holds() {
 }
 
 fn replay(name: &str, transcript: &Value) {
-    let store = TestStore::with(options(&transcript["options"]));
+    let base = TestStore::with(options(&transcript["options"]));
     let mut saved: HashMap<String, String> = HashMap::new();
     let steps = transcript["steps"].as_array().unwrap();
     for (number, step) in steps.iter().enumerate() {
@@ -31,6 +36,11 @@ fn replay(name: &str, transcript: &Value) {
             let text = step[member].as_str().unwrap_or("");
             text.strip_prefix('$').map_or_else(|| text.to_owned(), |variable| saved[variable].clone())
         };
+        let store = match step["owner"].as_str() {
+            Some(owner) => &base.for_owner(owner.as_bytes()).expect(&what),
+            None => &base.store,
+        };
+        let (expect, uid) = (&step["expect"], uid_of("uid"));
         match step["call"].as_str().unwrap() {
             "handle_chunk" => {
                 let answer = store.handle_chunk(&Chunk {
@@ -40,18 +50,57 @@ fn replay(name: &str, transcript: &Value) {
                     chunk_number: step["chunk_number"].as_u64().unwrap(),
                     chunk_count: step["chunk_count"].as_u64().unwrap(),
                     content: &content(&step["content"]),
+                    upload_key: step["upload_key"].as_str().unwrap_or("").as_bytes(),
+                    checksum: step["checksum"].as_str().unwrap_or(""),
+                    file_digest: step["file_digest"].as_str().unwrap_or(""),
                 });
-                check(&what, &step["expect"], &answer, receipt_fact);
+                check(&what, expect, &answer, receipt_fact);
                 if let (Ok(receipt), Some(variable)) = (answer, step["save_uid"].as_str()) {
                     saved.insert(variable.into(), receipt.upload_uid.to_string());
                 }
             }
-            "get" => check(&what, &step["expect"], &store.get(&uid_of("uid")), finished_fact),
-            "take" => {
-                let path = store.get(&uid_of("uid")).expect(&what).path;
-                std::fs::rename(path, store.dir.path().join(format!("taken{number}"))).unwrap();
+            "uid_for_key" => {
+                let answer = store.uid_for_key(step["upload_key"].as_str().unwrap().as_bytes());
+                check(&what, expect, &answer, |_, other, _| panic!("a uid has no {other}"));
+                if let (Ok(uid), Some(variable)) = (answer, step["save_uid"].as_str()) {
+                    saved.insert(variable.into(), uid.to_string());
+                }
             }
-            "list" => assert_eq!(step["expect"]["entries"], entries(store.root()).len(), "{what}"),
+            "same" => assert_eq!(uid, uid_of("other"), "{what}"),
+            "get" => check(&what, expect, &store.get(&uid), finished_fact),
+            "inspect" => {
+                let from_chunk = step["from_chunk"].as_u64().unwrap_or(0);
+                check(&what, expect, &store.inspect(&uid, from_chunk), inspection_fact);
+            }
+            "verify" => check(&what, expect, &store.verify(&uid), verification_fact),
+            "damage" => {
+                let path = base.path(&uid, step["name"].as_str().unwrap());
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes[step["at"].as_u64().unwrap() as usize] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+            }
+            "move_to" => {
+                let destination = base.dir.path().join(step["destination"].as_str().unwrap());
+                let overwrite = step["overwrite"].as_bool().unwrap_or(false);
+                check(&what, expect, &store.move_to(&uid, destination, overwrite), finished_fact);
+            }
+            "remove" => check(&what, expect, &store.remove(&uid), |(), other, _| panic!("nothing has no {other}")),
+            "cleanup" => {
+                let dry_run = step["dry_run"].as_bool().unwrap_or(false);
+                let expiry = Expiry { dry_run, ..Expiry::older_than(Duration::ZERO) };
+                check(&what, expect, &store.cleanup(&expiry), cleaned_fact);
+            }
+            "list" => {
+                let uploads = store.list().unwrap().map(Result::unwrap).count();
+                assert_eq!(expect["uploads"].as_u64().unwrap_or(uploads as u64), uploads as u64, "{what}");
+                if let Some(expected) = expect["entries"].as_u64() {
+                    assert_eq!(expected, entries(store.root()).len() as u64, "{what}");
+                }
+            }
+            "take" => {
+                let path = store.get(&uid).expect(&what).path;
+                std::fs::rename(path, base.dir.path().join(format!("taken{number}"))).unwrap();
+            }
             other => panic!("{what}: no call {other}"),
         }
     }
@@ -65,6 +114,8 @@ fn options(given: &Value) -> Options {
         match name.as_str() {
             "max_total_size" => options.max_total_size = number,
             "max_chunk_count" => options.max_chunk_count = number,
+            "max_store_size" => options.max_store_size = number,
+            "all_owners" => options.all_owners = value.as_bool().unwrap(),
             "min_free_space" => options.min_free_space = number,
             "durability" => options.durability = Durability::from_name(text).unwrap(),
             "prefix" => options.prefix = text.into(),
@@ -116,6 +167,45 @@ fn finished_fact(finished: &Finished, name: &str, expected: &Value) -> Value {
             expected.clone()
         }
         other => panic!("a finished upload has no {other}"),
+    }
+}
+
+fn ranges(ranges: &[Range<u64>]) -> Value {
+    ranges.iter().map(|range| serde_json::json!([range.start, range.end - range.start])).collect()
+}
+
+fn inspection_fact(seen: &Inspection, name: &str, _: &Value) -> Value {
+    match name {
+        "file_name" => seen.file_name.as_str().into(),
+        "total_size" => seen.total_size.into(),
+        "chunk_count" => seen.chunk_count.into(),
+        "received_size" => seen.received_size.into(),
+        "received_count" => seen.received_count.into(),
+        "phase" => seen.phase.name().into(),
+        "missing" => ranges(&seen.missing),
+        "next_chunk" => seen.next_chunk.unwrap_or(0).into(),
+        other => panic!("an inspection has no {other}"),
+    }
+}
+
+fn verification_fact(verified: &Verification, name: &str, _: &Value) -> Value {
+    match name {
+        "phase" => verified.phase.name().into(),
+        "checked_count" => verified.checked_count.into(),
+        "damaged_count" => verified.damaged_count.into(),
+        "damaged" => ranges(&verified.damaged),
+        other => panic!("a verification has no {other}"),
+    }
+}
+
+fn cleaned_fact(cleaned: &Cleaned, name: &str, _: &Value) -> Value {
+    let count = |phase| cleaned.removed.iter().filter(|removed| removed.phase == phase).count().into();
+    match name {
+        "unfinished" => count(Some(Phase::Receiving)),
+        "finished" => count(Some(Phase::Complete)),
+        "gone" => count(Some(Phase::Gone)),
+        "leftovers" => count(None),
+        other => panic!("a cleanup has no {other}"),
     }
 }
 

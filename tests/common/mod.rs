@@ -117,6 +117,7 @@ impl TestStore {
             chunk_number: number as u64,
             chunk_count: pieces.len() as u64,
             content: pieces[number],
+            ..Default::default()
         })
     }
 
@@ -144,6 +145,7 @@ pub fn send(store: &Store, uid: &str, file: &[u8], size: usize, number: u64) -> 
         chunk_number: number,
         chunk_count: chunk_count(file, size),
         content: &file[start..(start + size).min(file.len())],
+        ..Default::default()
     })
 }
 

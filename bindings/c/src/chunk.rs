@@ -123,6 +123,7 @@ pub unsafe extern "C" fn upload_handle_chunk(
             chunk_count: chunk.chunk_count,
             // SAFETY: `content_size` readable bytes, by the header's contract.
             content: unsafe { args::bytes("content", chunk.content, chunk.content_size) }?,
+            ..Chunk::default()
         };
         receipt.write(&store.handle_chunk(&chunk)?);
         Ok(())

@@ -87,6 +87,7 @@ impl Store {
                 prefix: prefix.unicode("prefix")?.to_owned(),
                 dir_mode: dir_mode.get("dir_mode")?,
                 file_mode: file_mode.get("file_mode")?,
+                ..Options::default()
             };
             py.detach(|| engine::Store::open(root, options)).map(Store).map_err(exception)
         })
@@ -148,6 +149,7 @@ impl Store {
                 chunk_number: chunk_number.get("chunk_number")?,
                 chunk_count: chunk_count.get("chunk_count")?,
                 content: content.as_slice(),
+                ..Chunk::default()
             };
             py.detach(|| self.0.handle_chunk(&chunk)).map(Receipt::from).map_err(exception)
         })

@@ -1,0 +1,187 @@
+//! Checksums that clients send: of a chunk, and of the whole file.
+
+use std::fs::File;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha2::digest::common::hazmat::SerializableState;
+use sha2::{Digest, Sha256};
+
+use crate::Chunk;
+use crate::crc::crc32c;
+use crate::directory::DATA;
+use crate::error::{Error, Result, quote};
+use crate::format::Hashing;
+use crate::pieces;
+use crate::upload::Upload;
+
+/// Checksums of the same bytes, as many as a client gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Digests {
+    pub crc32c: Option<u32>,
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl Digests {
+    /// Reads a dictionary of algorithms and byte sequences (RFC 9530 §2, RFC 8941 §3.2 and §3.3.5): `sha-256=:…:`, several
+    /// separated by commas. CRC-32C is four bytes, the highest first. Algorithms we do not know are skipped as long as there
+    /// is one we do: no checksum is ever ignored in silence.
+    pub(crate) fn parse(parameter: &str, text: &str) -> Result<Digests> {
+        let refuse = |what: &str| Error::InvalidArgument(format!("{parameter} {} {what}", quote(text)));
+        let mut digests = Digests::default();
+        if text.is_empty() {
+            return Ok(digests);
+        }
+        for member in text.split(',') {
+            let (name, value) = member
+                .trim_matches([' ', '\t'])
+                .split_once('=')
+                .ok_or_else(|| refuse("is not written like sha-256=:<base64>:"))?;
+            let encoded = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
+            let bytes = encoded.and_then(|value| BASE64_STANDARD.decode(value).ok());
+            let bytes = bytes.ok_or_else(|| refuse("holds a value that is not base64 between colons"))?;
+            let wrong_length = |_| refuse(&format!("has {} bytes for {name}", bytes.len()));
+            match name {
+                "crc32c" => {
+                    digests.crc32c = Some(u32::from_be_bytes(bytes.as_slice().try_into().map_err(wrong_length)?));
+                }
+                "sha-256" => digests.sha256 = Some(bytes.as_slice().try_into().map_err(wrong_length)?),
+                _ => {}
+            }
+        }
+        if digests == Digests::default() {
+            return Err(refuse("has neither crc32c nor sha-256"));
+        }
+        Ok(digests)
+    }
+}
+
+/// The CRC-32C of the chunk, after its bytes were compared with the checksums that came with them.
+pub(crate) fn checked_crc32c(chunk: &Chunk<'_>) -> Result<u32> {
+    let crc32c = crc32c(chunk.content);
+    let expected = Digests::parse("checksum", chunk.checksum)?;
+    let name = if expected.crc32c.is_some_and(|expected| expected != crc32c) {
+        "crc32c"
+    } else if expected.sha256.is_some_and(|expected| expected != *Sha256::digest(chunk.content)) {
+        "sha-256"
+    } else {
+        return Ok(crc32c);
+    };
+    let (number, size) = (chunk.chunk_number, chunk.content.len());
+    Err(Error::ChecksumMismatch(format!("chunk {number}, {size} bytes, does not have the {name} that came with it")))
+}
+
+/// Compares the whole file with what was declared of it. Under all slots, with all chunks there; they may lie in any order.
+///
+/// How far it has come is kept on record, so that a check that is cut off goes on where it stopped, and one that was
+/// done is not done again.
+pub(crate) fn check_whole(upload: &Upload<'_>, data: &File, crc32c: u32) -> Result<()> {
+    let expected = &upload.header.expected;
+    let differs = |name| {
+        let uid = upload.uid.shown();
+        Err(Error::ChecksumMismatch(format!("the file of upload {uid} does not have the {name} that was declared")))
+    };
+    if expected.crc32c.is_some_and(|expected| expected != crc32c) {
+        return differs("crc32c");
+    }
+    match expected.sha256 {
+        Some(expected) if expected != hash(upload, data)? => differs("sha-256"),
+        _ => Ok(()),
+    }
+}
+
+/// The SHA-256 of all chunks in order.
+fn hash(upload: &Upload<'_>, data: &File) -> Result<[u8; 32]> {
+    /// Progress is recorded after so many bytes: about as long as a system call takes, a thousand times.
+    const WORTH_RECORDING: u64 = 4 << 20;
+    let begun = upload.hashing()?.filter(|done| upload.trust.believes(done.tag));
+    let resumed = begun.and_then(|done| {
+        let state = done.state.as_slice().try_into().ok()?;
+        Some((Sha256::deserialize(&state).ok()?, done.number))
+    });
+    let (mut hash, first) = resumed.unwrap_or((Sha256::new(), 0));
+    let (mut buffer, mut unrecorded) = (Vec::new(), 0);
+    upload.for_each_slot(first, |number, slot| {
+        let failed = |error| upload.dir.error(&format!("cannot read chunk {number} in"), DATA, error);
+        let whole = pieces::read(data, slot.offset, slot.length, &mut buffer, |piece| {
+            hash.update(piece);
+            Ok(true)
+        });
+        if !whole.map_err(failed)? {
+            return Err(failed(crate::error::errno(libc::EIO)));
+        }
+        unrecorded += slot.length;
+        if unrecorded >= WORTH_RECORDING || number + 1 == upload.chunk_count() {
+            let state = hash.serialize().as_slice().try_into().expect("the size of its state never changes");
+            upload.write_hashing(&Hashing { number: number + 1, tag: upload.trust.tag(), state })?;
+            upload.reach("hash:recorded")?;
+            unrecorded = 0;
+        }
+        Ok(true)
+    })?;
+    Ok(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Digests> {
+        Digests::parse("checksum", text).ok()
+    }
+
+    #[test]
+    fn checksums_are_read_as_rfc_9530_writes_them() {
+        // RFC 9530 appendix B.1: the digest of {"hello": "world"} with a line feed.
+        let text = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+        let sha256: [u8; 32] = Sha256::digest(b"{\"hello\": \"world\"}\n").into();
+        assert_eq!(parse(text), Some(Digests { crc32c: None, sha256: Some(sha256) }));
+        let both = format!("crc32c=:4waSgw==:, {text}");
+        assert_eq!(parse(&both), Some(Digests { crc32c: Some(crc32c(b"123456789")), sha256: Some(sha256) }));
+        assert_eq!(parse("sha-512=:AAAA:,crc32c=:AAAAAA==:").unwrap().crc32c, Some(0));
+        assert_eq!(parse(""), Some(Digests::default()));
+    }
+
+    /// It is on disk: should another version of the library have another, its progress must not be taken for this one's.
+    #[test]
+    fn the_state_of_the_hash_is_what_it_was() {
+        let state = Sha256::new_with_prefix([b'a'; 70]).serialize();
+        assert_eq!(state.len(), crate::format::HASH_STATE_SIZE);
+        assert_eq!((&state[32..40], &state[40..48]), (&[1, 0, 0, 0, 0, 0, 0, 0][..], &b"\x06aaaaaa\0"[..]));
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        for bad in [
+            "sha-256",
+            "sha-256=",
+            "sha-256=::",
+            "sha-256=:AAAA:",
+            "sha-256=AAAA",
+            "crc32c=:AAAAAA==",
+            "crc32c=:????????:",
+            "sha-512=:AAAA:",
+            ",",
+            "crc32c=:AAAAAA==:,",
+            "CRC32C=:AAAAAA==:",
+            "e3069283",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_compared_with_all_checksums_that_came_with_it() {
+        fn chunk(checksum: &str) -> Chunk<'_> {
+            Chunk { content: b"123456789", checksum, ..Chunk::default() }
+        }
+        let sha = "sha-256=:FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=:";
+        assert_eq!(checked_crc32c(&chunk("")).unwrap(), 0xe306_9283);
+        assert!(checked_crc32c(&chunk("crc32c=:4waSgw==:")).is_ok());
+        assert!(checked_crc32c(&chunk(sha)).is_ok());
+        let kind = |checksum: &str| checked_crc32c(&chunk(checksum)).unwrap_err().kind();
+        assert_eq!(kind("crc32c=:4waSgg==:"), crate::ErrorKind::ChecksumMismatch);
+        assert_eq!(kind(&format!("{sha},crc32c=:4waSgg==:")), crate::ErrorKind::ChecksumMismatch);
+        assert_eq!(kind("md5=:AAAA:"), crate::ErrorKind::InvalidArgument);
+    }
+}

@@ -1,0 +1,199 @@
+//! The end of uploads: removing one, and removing what nobody has used for long or what crashes left.
+//!
+//! An upload is first marked as removed, under all its locks: from there on it is `not_found` for everybody, also for calls
+//! that were waiting. Then its files go, by way of the open directory, so that whatever stands at its name by then is safe;
+//! `state` goes last, so that a removal that was cut off is found and finished.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::claim;
+use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, modified};
+use crate::error::{Error, Result};
+use crate::format::{Phase as Recorded, PhaseRecord};
+use crate::list::{Entries, Entry};
+use crate::lock::Lock;
+use crate::store::Store;
+use crate::upload::Upload;
+use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, owner};
+
+/// Removes an upload, waiting for the calls that are working on it.
+pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
+    {
+        let _all = upload.lock_all()?;
+        // Somebody else may have been faster.
+        if matches!(upload.phase_of(&upload.records()?)?.phase, Recorded::Removed | Recorded::Creating) {
+            return Err(upload.not_found());
+        }
+        mark(upload)?;
+    }
+    erase_upload(upload)
+}
+
+/// Under all slots: from here on there is no upload any more.
+fn mark(upload: &Upload<'_>) -> Result<()> {
+    let tag = upload.trust.tag();
+    upload.write_phase(PhaseRecord { phase: Recorded::Removed, crc32c: 0, tag, grid_is_void: false })?;
+    upload.reach("remove:marked")
+}
+
+/// Removes what is left of a removed upload. Without its locks: taking it out of the sum may have to wait.
+fn erase_upload(upload: &Upload<'_>) -> Result<()> {
+    budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
+    erase(&upload.dir)
+}
+
+/// Removes the files of an upload, and its directory unless something of somebody else's is in it.
+fn erase(dir: &Directory) -> Result<()> {
+    claim::discard(dir)?;
+    for name in [DATA, ORDERED, FILE, STATE] {
+        dir.remove(name)?;
+        crate::seam::reach("remove:file").map_err(|error| dir.error("remove:file", name, error))?;
+    }
+    match std::fs::remove_dir(&dir.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Another upload with the same key stands there by now; this directory is gone.
+        Err(_) if dir.handle.metadata().is_ok_and(|own| own.nlink() == 0) => Ok(()),
+        result => result.map_err(|error| Error::os("cannot remove", &dir.path, error)),
+    }
+}
+
+/// Empties a directory in which no upload is any more, at a place where one is to be. False if there is one.
+pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
+    let Some(dir) = Directory::open(place.to_owned())? else { return Ok(true) };
+    let erased = match Upload::open_in(store, uid, dir.try_clone()?)? {
+        Some(upload) if upload.opened.phase().is_some_and(|record| record.phase == Recorded::Removed) => {
+            erase_upload(&upload)
+        }
+        Some(_) => return Ok(false),
+        None => erase(&dir),
+    };
+    match erased {
+        // Somebody else swept, too, and an upload is there now; or what is in it is none of ours. The renaming tells.
+        Err(error) if error.os_errno() == Some(libc::ENOTEMPTY) => Ok(true),
+        result => result.map(|()| true),
+    }
+}
+
+/// Removes what has been idle for long enough.
+pub(crate) fn cleanup(store: &Store, expiry: &Expiry) -> Result<Cleaned> {
+    let mut cleaned = Cleaned::default();
+    let Some(least) = [expiry.unfinished, expiry.finished, expiry.gone].into_iter().flatten().min() else {
+        return Ok(cleaned);
+    };
+    let now = SystemTime::now();
+    for entry in Entries::of(store)? {
+        let entry = entry?;
+        // One look decides for most: they are in use.
+        let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { continue };
+        let idle = |at: SystemTime| now.duration_since(at).unwrap_or_default();
+        if !metadata.is_dir() || idle(modified(&metadata)) < least {
+            continue;
+        }
+        if cleaned.removed.len() as u64 >= expiry.max_removals {
+            cleaned.more = true;
+            break;
+        }
+        match clean(store, expiry, &entry, &idle) {
+            Ok(Some(removed)) => cleaned.removed.push(removed),
+            Ok(None) => {}
+            Err(_) => cleaned.failed_count += 1,
+        }
+    }
+    Ok(cleaned)
+}
+
+/// Removes one upload, if it is old enough and no call is working on it.
+fn clean(
+    store: &Store,
+    expiry: &Expiry,
+    entry: &Entry,
+    idle: &impl Fn(SystemTime) -> Duration,
+) -> Result<Option<Removed>> {
+    let removed = |phase| Ok(Some(Removed { uid: entry.uid, phase }));
+    let Some(dir) = Directory::open(entry.path.clone())? else { return Ok(None) };
+    let expired =
+        |dir: &Directory, age: Option<Duration>| dir.last_activity().map(|at| age.is_some_and(|age| idle(at) >= age));
+    let upload = match Upload::open_in(store, entry.uid, dir.try_clone()?) {
+        Ok(Some(upload)) => upload,
+        // What another version wrote is not ours to judge.
+        Err(error) if error.os_errno() != Some(libc::EBADMSG) => return Err(error),
+        // Nothing in it, or nothing that can be used.
+        Ok(None) | Err(_) => {
+            if !store.sees_leftovers()
+                || !expired(&dir, expiry.unfinished)?
+                || !erase_leftover(store, entry.uid, dir, expiry.dry_run)?
+            {
+                return Ok(None);
+            }
+            return removed(None);
+        }
+    };
+    let leftover = entry.aside
+        || upload.opened.phase().is_some_and(|record| matches!(record.phase, Recorded::Creating | Recorded::Removed));
+    let visible =
+        if leftover { store.sees_leftovers() } else { owner::admits(store, entry.uid, upload.header.owner.as_ref()) };
+    if !visible {
+        return Ok(None);
+    }
+    let phase = {
+        let Some(_all) = upload.try_lock_all()? else { return Ok(None) };
+        let phase = match upload.records()?.phase().map(|record| record.phase) {
+            Some(Recorded::Creating | Recorded::Removed) => None,
+            _ if entry.aside => None,
+            Some(Recorded::Gone) => Some(Phase::Gone),
+            Some(Recorded::Complete) if upload.dir.file_size(FILE)?.is_some() => Some(Phase::Complete),
+            Some(Recorded::Complete) if upload.dir.file_size(DATA)?.is_none() => Some(Phase::Gone),
+            _ => Some(Phase::Receiving),
+        };
+        let age = match phase {
+            None | Some(Phase::Receiving) => expiry.unfinished,
+            Some(Phase::Complete) => expiry.finished,
+            Some(Phase::Gone) => expiry.gone,
+        };
+        // Looked at again under the locks: it may have been used in between.
+        if !expired(&upload.dir, age)? {
+            return Ok(None);
+        }
+        if expiry.dry_run {
+            return removed(phase);
+        }
+        mark(&upload)?;
+        phase
+    };
+    erase_upload(&upload)?;
+    removed(phase)
+}
+
+/// Removes a directory without an upload that can be used: what a crash left before there was one, or somebody else
+/// half-removed. Says whether it is that: what a call is just making is left alone.
+fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Result<bool> {
+    if dry_run {
+        return Ok(true);
+    }
+    // With a `state` that is ours nobody else begins an upload here.
+    let state = match dir.open_file(STATE)? {
+        Some(state) => state,
+        None => match std::fs::remove_dir(&dir.path) {
+            Ok(()) => return Ok(true),
+            Err(_) => match dir.create_file(STATE, store.options().state_mode()) {
+                // Another call is making an upload here, or erasing one.
+                Err(error) if matches!(error.os_errno(), Some(libc::EEXIST | libc::ENOENT)) => return Ok(false),
+                result => result?,
+            },
+        },
+    };
+    let Some(_gate) = Lock::try_gate(&state).map_err(|error| dir.error("cannot lock", STATE, error))? else {
+        return Ok(false);
+    };
+    // Whoever was making it may have finished before the gate was ours.
+    match Upload::open_in(store, uid, dir.try_clone()?) {
+        Ok(None) => {}
+        Err(error) if error.os_errno() == Some(libc::EBADMSG) => {}
+        _ => return Ok(false),
+    }
+    erase(&dir)?;
+    Ok(true)
+}

@@ -1,0 +1,120 @@
+//! What is known of an upload, without a lock and without changing anything.
+
+use std::ops::Range;
+
+use crate::directory::{DATA, FILE, ORDERED};
+use crate::error::{Error, Result};
+use crate::format::Phase as Recorded;
+use crate::upload::Upload;
+use crate::{Inspection, Listed, MAX_RANGES, Phase};
+
+/// What the upload is, for its clients. Locks would tell more, but not more than is outdated a moment later.
+fn phase(upload: &Upload<'_>) -> Result<Phase> {
+    // Read again: a record that is being written at this very moment may not have been whole.
+    const ATTEMPTS: u32 = 8;
+    let mut record = upload.opened.phase();
+    for _ in 0..ATTEMPTS {
+        if record.is_none() {
+            record = upload.records()?.phase();
+        }
+    }
+    let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
+    let record = match record {
+        Some(record) => record,
+        None => upload.phase_of(&upload.records()?)?,
+    };
+    Ok(match record.phase {
+        // `data` twice: it may just be renamed, and back again.
+        Recorded::Receiving | Recorded::Ordered if there(DATA)? || there(ORDERED)? || there(FILE)? || there(DATA)? => {
+            Phase::Receiving
+        }
+        Recorded::Complete if there(FILE)? => Phase::Complete,
+        // Power loss took the renaming: completing goes on from here.
+        Recorded::Complete if !upload.trust.believes(record.tag) && (there(DATA)? || there(ORDERED)?) => {
+            Phase::Receiving
+        }
+        Recorded::Creating | Recorded::Removed => return Err(upload.not_found()),
+        _ => match upload.vanished() {
+            Error::Gone { .. } => Phase::Gone,
+            error => return Err(error),
+        },
+    })
+}
+
+pub(crate) fn inspect(upload: &Upload<'_>, from_chunk: u64) -> Result<Inspection> {
+    let (mut received_count, mut received_size) = (0, 0_u64);
+    let mut missing = Ranges::default();
+    upload.for_each_slot(0, |number, slot| {
+        if slot.received() {
+            received_count += 1;
+            received_size = received_size.saturating_add(slot.length);
+        } else if number >= from_chunk {
+            missing.add(number);
+        }
+        Ok(true)
+    })?;
+    let shape = upload.header.shape;
+    Ok(Inspection {
+        uid: upload.uid,
+        file_name: upload.file_name()?,
+        total_size: shape.total_size,
+        chunk_count: shape.chunk_count,
+        received_size,
+        received_count,
+        phase: phase(upload)?,
+        last_activity: upload.dir.last_activity()?,
+        missing: missing.first,
+        next_chunk: missing.next,
+    })
+}
+
+/// As much as can be told without reading the table.
+pub(crate) fn listed(upload: &Upload<'_>) -> Result<Listed> {
+    let shape = upload.header.shape;
+    Ok(Listed {
+        uid: upload.uid,
+        file_name: upload.file_name()?,
+        total_size: shape.total_size,
+        chunk_count: shape.chunk_count,
+        phase: phase(upload)?,
+        last_activity: upload.dir.last_activity()?,
+    })
+}
+
+/// Ascending numbers, as ranges: the first ones, and where the others begin.
+#[derive(Default)]
+pub(crate) struct Ranges {
+    pub first: Vec<Range<u64>>,
+    pub next: Option<u64>,
+}
+
+impl Ranges {
+    pub(crate) fn add(&mut self, number: u64) {
+        let full = self.first.len() == MAX_RANGES;
+        match self.first.last_mut() {
+            _ if self.next.is_some() => {}
+            Some(last) if last.end == number => last.end += 1,
+            _ if full => self.next = Some(number),
+            _ => self.first.push(number..number + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_ranges_until_there_are_too_many() {
+        let mut ranges = Ranges::default();
+        [0, 1, 2, 5, 7, 8].into_iter().for_each(|number| ranges.add(number));
+        assert_eq!((&ranges.first[..], ranges.next), (&[0..3, 5..6, 7..9][..], None));
+        (10..).step_by(2).take(MAX_RANGES - 3).for_each(|number| ranges.add(number));
+        let last = ranges.first.last().unwrap().start;
+        assert_eq!((ranges.first.len(), ranges.next), (MAX_RANGES, None));
+        ranges.add(last + 1);
+        ranges.add(last + 5);
+        ranges.add(last + 6);
+        assert_eq!((ranges.first.last().unwrap().clone(), ranges.next), (last..last + 2, Some(last + 5)));
+    }
+}

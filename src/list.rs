@@ -1,0 +1,102 @@
+//! What is in a store.
+
+use std::fs::ReadDir;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::create::ASIDE;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::upload::Upload;
+use crate::{Listed, Uid, inspect};
+
+/// The directories in a store that carry the name of an upload; what else lies there is skipped.
+pub(crate) struct Entries {
+    /// `None` if the store does not exist.
+    names: Option<ReadDir>,
+    root: PathBuf,
+    prefix: String,
+}
+
+/// One such directory.
+pub(crate) struct Entry {
+    pub uid: Uid,
+    pub path: PathBuf,
+    /// Whether it is one in which an upload is, or was, being built aside.
+    pub aside: bool,
+}
+
+impl Entries {
+    pub(crate) fn of(store: &Store) -> Result<Entries> {
+        let names = match std::fs::read_dir(store.root()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            result => Some(result.map_err(|error| Error::os("cannot list", store.root(), error))?),
+        };
+        Ok(Entries { names, root: store.root().to_owned(), prefix: store.options().prefix.clone() })
+    }
+
+    fn entry(&self, name: &[u8]) -> Option<Entry> {
+        let rest = name.strip_prefix(self.prefix.as_bytes())?;
+        let digits = rest.strip_suffix(ASIDE.as_bytes());
+        let uid = Uid::parse(std::str::from_utf8(digits.unwrap_or(rest)).ok()?).ok()?;
+        Some(Entry { uid, path: self.root.join(std::ffi::OsStr::from_bytes(name)), aside: digits.is_some() })
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Result<Entry>> {
+        loop {
+            match self.names.as_mut()?.next()? {
+                Ok(name) => {
+                    if let Some(entry) = self.entry(name.file_name().as_bytes()) {
+                        return Some(Ok(entry));
+                    }
+                }
+                Err(error) => {
+                    // What follows an error is not defined.
+                    self.names = None;
+                    return Some(Err(Error::os("cannot list", &self.root, error)));
+                }
+            }
+        }
+    }
+}
+
+/// The uploads of a store, one after the other. See [`Store::list`].
+pub struct List {
+    store: Store,
+    entries: Entries,
+}
+
+impl List {
+    pub(crate) fn of(store: &Store) -> Result<List> {
+        Ok(List { entries: Entries::of(store)?, store: store.clone() })
+    }
+}
+
+impl Iterator for List {
+    type Item = Result<Listed>;
+
+    fn next(&mut self) -> Option<Result<Listed>> {
+        loop {
+            let listed = match self.entries.next()? {
+                Ok(entry) if entry.aside => continue,
+                Ok(entry) => Upload::open(&self.store, entry.uid).and_then(|upload| inspect::listed(&upload)),
+                Err(error) => Err(error),
+            };
+            // Removed in between, half-made, or somebody else's.
+            if !matches!(listed, Err(Error::NotFound { .. })) {
+                return Some(listed);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for List {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("List").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! The finished file goes to its permanent place: once, whole, whatever dies.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
+use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, entries};
+
+const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
+
+/// A directory on the store's file system, or on another one.
+struct Elsewhere(tempfile::TempDir);
+
+impl Elsewhere {
+    /// `None`, said aloud, where there is no other file system.
+    fn new(store: &TestStore, other: bool) -> Option<Elsewhere> {
+        use std::os::unix::fs::MetadataExt;
+        if !other {
+            return Some(Elsewhere(tempfile::tempdir_in(store.dir.path()).unwrap()));
+        }
+        let device = |path: &Path| path.metadata().unwrap().dev();
+        let found = ["/dev/shm", "/var/tmp", "/run"].iter().find_map(|place| {
+            let dir = tempfile::tempdir_in(place).ok()?;
+            (device(dir.path()) != device(store.dir.path())).then_some(dir)
+        });
+        if found.is_none() {
+            eprintln!("skipped: no second file system here");
+        }
+        found.map(Elsewhere)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn entries(&self) -> Vec<String> {
+        entries(self.0.path())
+    }
+}
+
+/// A complete but unfinished upload of 350 bytes.
+fn upload(store: &TestStore) -> (String, Vec<u8>) {
+    let file = bytes(350);
+    (store.send_pieces(&cut(&file, CUTS[1]), &[2, 0, 3, 1]), file)
+}
+
+#[test]
+fn a_moved_file_is_at_its_place_and_gone_from_the_store() {
+    for other in [false, true] {
+        for durability in LEVELS {
+            let store = TestStore::with(Options { durability, ..Options::default() });
+            let Some(elsewhere) = Elsewhere::new(&store, other) else { return };
+            let (uid, file) = upload(&store);
+            let to = elsewhere.path("report.pdf");
+            let moved = store.move_to(&uid, &to, false).unwrap();
+            assert_eq!((&moved.path, moved.total_size, moved.file_name.as_str()), (&to, 350, "a.bin"));
+            assert_eq!(std::fs::read(&to).unwrap(), file);
+            assert_eq!(elsewhere.entries(), ["report.pdf"]);
+            assert_eq!(entries(&store.root().join(&uid)), ["claim", "state"], "a tombstone");
+            assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
+            assert_eq!(store.send_piece(&uid, &cut(&file, CUTS[1]), 0).unwrap_err().kind(), ErrorKind::Gone);
+            assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Gone);
+            assert_eq!(store.move_to(&uid, &to, false).unwrap(), moved, "the same again");
+            let roundabout =
+                elsewhere.0.path().join("..").join(elsewhere.0.path().file_name().unwrap()).join("report.pdf");
+            assert!(store.move_to(&uid, roundabout, false).is_ok(), "however it is spelled");
+            assert_eq!(store.move_to(&uid, elsewhere.path("other"), true).unwrap_err().kind(), ErrorKind::Gone);
+            std::fs::remove_file(&to).unwrap();
+            assert_eq!(store.move_to(&uid, &to, true).unwrap_err().kind(), ErrorKind::Gone, "it was moved on");
+            assert_eq!(elsewhere.entries(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_unless_told_to() {
+    for other in [false, true] {
+        let store = TestStore::new();
+        let Some(elsewhere) = Elsewhere::new(&store, other) else { return };
+        let (uid, file) = upload(&store);
+        let to = elsewhere.path("taken");
+        std::fs::write(&to, b"somebody else's").unwrap();
+        for _ in 0..2 {
+            let error = store.move_to(&uid, &to, false).unwrap_err();
+            assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EEXIST)), "{error}");
+            assert_eq!(error.path().map(|path| path.file_name()), Some(to.file_name()));
+        }
+        let dangling = elsewhere.path("dangling");
+        std::os::unix::fs::symlink(elsewhere.path("nowhere"), &dangling).unwrap();
+        assert_eq!(store.move_to(&uid, &dangling, false).unwrap_err().os_errno(), Some(libc::EEXIST));
+        std::fs::create_dir(elsewhere.path("directory")).unwrap();
+        for overwrite in [false, true] {
+            assert!(store.move_to(&uid, elsewhere.path("directory"), overwrite).is_err());
+        }
+        assert_eq!(std::fs::read(&to).unwrap(), b"somebody else's");
+        assert_eq!(elsewhere.entries(), ["dangling", "directory", "taken"], "nothing is left");
+        assert_eq!(store.content(&uid), file, "and the upload is what it was");
+        assert_eq!(std::fs::read(store.move_to(&uid, &to, true).unwrap().path).unwrap(), file);
+        assert_eq!(elsewhere.entries(), ["dangling", "directory", "taken"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_moved_stays() {
+    let store = TestStore::new();
+    let (uid, file) = upload(&store);
+    let kind = |to: &Path| store.move_to(&uid, to, false).unwrap_err().kind();
+    assert_eq!(kind(Path::new("")), ErrorKind::InvalidArgument);
+    assert_eq!(kind(Path::new("/")), ErrorKind::InvalidArgument);
+    assert_eq!(kind(&store.dir.path().join("..")), ErrorKind::InvalidArgument);
+    assert_eq!(kind(&store.dir.path().join("a/")), ErrorKind::InvalidArgument);
+    assert_eq!(kind(&store.dir.path().join("a\0")), ErrorKind::InvalidArgument);
+    assert_eq!(kind(&store.path(&uid, "mine")), ErrorKind::InvalidArgument, "in its own directory");
+    assert_eq!(kind(&store.dir.path().join("no such directory/x")), ErrorKind::Io);
+    assert_eq!(store.content(&uid), file);
+    let incomplete = store.first(&file, 100, 0);
+    let to = store.dir.path().join("to");
+    assert_eq!(store.move_to(&incomplete, &to, false).unwrap_err().kind(), ErrorKind::Incomplete);
+    std::fs::remove_file(store.finished(&uid).path).unwrap();
+    assert_eq!(store.move_to(&uid, &to, false).unwrap_err().kind(), ErrorKind::Gone, "its owner took it");
+    assert!(!to.exists());
+}
+
+/// Dies at every step; then the same destination succeeds, or another one does, or it is gone and at the first.
+#[test]
+fn dying_at_any_step_leaves_one_file() {
+    for other in [false, true] {
+        for durability in LEVELS {
+            for to_another in [false, true] {
+                for step in 0.. {
+                    let store = TestStore::with(Options { durability, ..Options::default() });
+                    let Some(elsewhere) = Elsewhere::new(&store, other) else { return };
+                    let (uid, file) = upload(&store);
+                    let (first, second) = (elsewhere.path("first"), elsewhere.path("second"));
+                    let died = dies_at(step, |_| {}, || drop(store.move_to(&uid, &first, false).unwrap()));
+                    let place = if !to_another {
+                        store.move_to(&uid, &first, false).unwrap().path
+                    } else {
+                        match store.move_to(&uid, &second, false) {
+                            Ok(moved) => moved.path,
+                            Err(error) => {
+                                assert_eq!(error.kind(), ErrorKind::Gone);
+                                first
+                            }
+                        }
+                    };
+                    assert_eq!(std::fs::read(&place).unwrap(), file);
+                    assert_eq!(elsewhere.entries(), [place.file_name().unwrap().to_str().unwrap()], "step {step}");
+                    assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
+                    if !died {
+                        assert!(step >= 4, "{step}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A removal, by whatever call, takes what a copy that died left at its destination.
+#[test]
+fn a_copy_that_died_is_removed_with_its_upload() {
+    let store = TestStore::new();
+    let Some(elsewhere) = Elsewhere::new(&store, true) else { return };
+    let (uid, _) = upload(&store);
+    die_in("move:copied", 0, || drop(store.move_to(&uid, elsewhere.path("to"), false)));
+    assert_eq!(elsewhere.entries().len(), 1);
+    store.remove(&uid).unwrap();
+    assert_eq!(elsewhere.entries(), [""; 0]);
+}
+
+/// A copy between file systems that is cut off goes on where it was.
+#[test]
+fn a_long_copy_goes_on() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    const SIZE: usize = 150 << 20;
+    let store = TestStore::new();
+    let Some(elsewhere) = Elsewhere::new(&store, true) else { return };
+    let file = bytes(SIZE);
+    let uid = store.send_all(&file, SIZE / 3);
+    let to = elsewhere.path("to");
+    die_in("move:copied", 1, || drop(store.move_to(&uid, &to, false)));
+    let pieces = Rc::new(Cell::new(0));
+    let count = pieces.clone();
+    chunked_upload::seam::set_hook(Some(Rc::new(move |step| {
+        count.set(count.get() + u32::from(step == "move:copied"));
+        Ok(())
+    })));
+    store.move_to(&uid, &to, false).unwrap();
+    chunked_upload::seam::set_hook(None);
+    assert_eq!(pieces.get(), 1, "two of three were done");
+    assert!(std::fs::read(&to).unwrap() == file);
+}
+
+#[test]
+fn of_many_callers_one_wins() {
+    for round in 0..20 {
+        let store = TestStore::new();
+        let Some(elsewhere) = Elsewhere::new(&store, round % 2 == 1) else { return };
+        let (uid, file) = upload(&store);
+        let start = std::sync::Barrier::new(8);
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..8)
+                .map(|caller| {
+                    // Two for each destination.
+                    let to = elsewhere.path(&format!("to {}", caller / 2));
+                    let (store, uid, start): (&Store, _, _) = (&store, &uid, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        store.move_to(uid, to, false)
+                    })
+                })
+                .collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        let won: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).map(|moved| &moved.path).collect();
+        assert_eq!(won.len(), 2, "one destination, twice");
+        assert_eq!(won[0], won[1]);
+        assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(|e| e.kind() == ErrorKind::Gone));
+        assert_eq!(elsewhere.entries().len(), 1);
+        assert_eq!(std::fs::read(won[0]).unwrap(), file);
+    }
+}

@@ -1,0 +1,194 @@
+//! Uploads that clients name themselves: retried and simultaneous first chunks join one upload.
+
+mod common;
+
+use std::time::Duration;
+
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Receipt, Result, Store};
+use common::{CUTS, TestStore, bytes, cut, dies_at, entries};
+
+const KEY: &[u8] = b"sixteen bytes or more";
+
+fn send(store: &Store, key: &[u8], pieces: &[&[u8]], number: usize) -> Result<Receipt> {
+    store.handle_chunk(&Chunk {
+        upload_key: key,
+        file_name: "a.bin",
+        total_size: pieces.iter().map(|piece| piece.len() as u64).sum(),
+        chunk_number: number as u64,
+        chunk_count: pieces.len() as u64,
+        content: pieces[number],
+        ..Chunk::default()
+    })
+}
+
+/// The directories of uploads, and what is left of some.
+fn uploads(store: &Store) -> Vec<String> {
+    entries(store.root()).into_iter().filter(|name| name != "secret" && name != "secret.new").collect()
+}
+
+#[test]
+fn every_chunk_with_the_same_key_belongs_to_one_upload() {
+    let store = TestStore::new();
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let uid = store.uid_for_key(KEY).unwrap();
+    assert_eq!(uploads(&store), [""; 0], "no upload yet");
+    assert_eq!(store.inspect(uid.as_str(), 0).unwrap_err().kind(), ErrorKind::NotFound);
+    for number in [2, 2, 0, 3, 0] {
+        assert_eq!(send(&store, KEY, &pieces, number).unwrap().upload_uid, uid);
+    }
+    let last = store.send_piece(uid.as_str(), &pieces, 1).unwrap();
+    assert!(last.received_all && last.upload_uid == uid, "the uid serves as well");
+    assert_eq!(uploads(&store), [uid.as_str()]);
+    assert_eq!(store.content(uid.as_str()), file);
+    assert_ne!(send(&store, b"another key of 16", &pieces, 0).unwrap().upload_uid, uid);
+    let error = send(&store, KEY, &pieces[..2], 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "other totals");
+}
+
+#[test]
+fn keys_that_others_could_guess_need_an_owner() {
+    let store = TestStore::new();
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let kind = |store: &Store, key: &[u8]| send(store, key, &pieces, 0).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(kind(&store, b"short"), Err(ErrorKind::InvalidArgument));
+    assert_eq!(kind(&store, &[b'x'; 15]), Err(ErrorKind::InvalidArgument));
+    assert_eq!(kind(&store, &[b'x'; 257]), Err(ErrorKind::InvalidArgument));
+    assert_eq!(store.uid_for_key(b"").unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(entries(store.root()), [""; 0], "nothing is left");
+    assert_eq!(kind(&store, &[b'x'; 16]), Ok(()));
+    assert_eq!(kind(&store, &[b'x'; 256]), Ok(()));
+    let (ann, bob) = (store.for_owner(b"ann").unwrap(), store.for_owner(b"bob").unwrap());
+    assert_eq!(kind(&ann, &[b'x'; 257]), Err(ErrorKind::InvalidArgument));
+    assert_eq!((kind(&ann, b"x"), kind(&bob, b"x")), (Ok(()), Ok(())));
+    assert_ne!(ann.uid_for_key(b"x").unwrap(), bob.uid_for_key(b"x").unwrap(), "each owner has its own");
+    assert_ne!(ann.uid_for_key(KEY).unwrap(), store.uid_for_key(KEY).unwrap());
+}
+
+/// A late chunk cannot rebuild a file that was taken; after the cleanup of its record, or a removal, it begins anew.
+#[test]
+fn a_taken_upload_with_a_key_stays_gone() {
+    let store = TestStore::new();
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let uid = [0, 1, 2, 3].map(|number| send(&store, KEY, &pieces, number).unwrap().upload_uid)[3];
+    std::fs::remove_file(store.get(uid.as_str()).unwrap().path).unwrap();
+    for number in [0, 3] {
+        assert_eq!(send(&store, KEY, &pieces, number).unwrap_err().kind(), ErrorKind::Gone);
+    }
+    store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap();
+    assert_eq!(uploads(&store), [""; 0]);
+    assert_eq!(send(&store, KEY, &pieces, 0).unwrap().upload_uid, uid);
+    store.remove(uid.as_str()).unwrap();
+    assert_eq!(store.inspect(uid.as_str(), 0).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(send(&store, KEY, &pieces, 1).unwrap().upload_uid, uid);
+    assert_eq!(store.inspect(uid.as_str(), 0).unwrap().received_count, 1, "nothing of the old one");
+}
+
+#[test]
+fn first_chunks_at_the_same_moment_join_one_upload() {
+    for round in 0..30 {
+        let durability = [Durability::Process, Durability::Complete, Durability::Chunk][round % 3];
+        let store = TestStore::with(Options { durability, ..Options::default() });
+        let file = bytes(8 * 100);
+        let pieces = cut(&file, &[100; 8]);
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (store, start, pieces) = (&store, &start, &pieces);
+                scope.spawn(move || {
+                    start.wait();
+                    send(store, KEY, pieces, number).unwrap();
+                });
+            }
+        });
+        let uid = store.uid_for_key(KEY).unwrap();
+        assert_eq!(uploads(&store), [uid.as_str()], "no orphans");
+        assert_eq!(store.content(uid.as_str()), file);
+    }
+}
+
+/// Whoever dies while making an upload with a key: the same chunk sent again makes it, and a cleanup finds the rest.
+#[test]
+fn dying_at_any_step_leaves_one_upload_to_join() {
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    for durability in [Durability::Process, Durability::Chunk] {
+        for step in 0.. {
+            let store = TestStore::with(Options { durability, ..Options::default() });
+            let died = dies_at(
+                step,
+                |_| {},
+                || {
+                    send(&store, KEY, &pieces, 1).unwrap();
+                },
+            );
+            for number in [1, 0, 2, 3] {
+                send(&store, KEY, &pieces, number).unwrap();
+            }
+            let uid = store.uid_for_key(KEY).unwrap();
+            assert_eq!(store.content(uid.as_str()), file);
+            assert_eq!(store.list().unwrap().count(), 1);
+            store.cleanup(&Expiry { finished: None, ..Expiry::older_than(Duration::ZERO) }).unwrap();
+            assert_eq!(uploads(&store), [uid.as_str()], "step {step}");
+            if !died {
+                assert!(step >= 5, "{step}");
+                break;
+            }
+        }
+    }
+}
+
+/// What somebody else half-removed does not stand in the way of the next upload with its key.
+#[test]
+fn what_is_left_at_its_place_is_swept_away() {
+    let store = TestStore::new();
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let uid = send(&store, KEY, &pieces, 0).unwrap().upload_uid;
+    std::fs::remove_file(store.path(uid.as_str(), "state")).unwrap();
+    for number in 0..4 {
+        send(&store, KEY, &pieces, number).unwrap();
+    }
+    assert_eq!(store.content(uid.as_str()), file);
+    std::fs::remove_dir_all(store.root().join(uid.as_str())).unwrap();
+    std::fs::create_dir(store.root().join(uid.as_str())).unwrap();
+    assert_eq!(send(&store, KEY, &pieces, 0).unwrap().upload_uid, uid);
+    // What is none of ours is not touched.
+    store.remove(uid.as_str()).unwrap();
+    std::fs::create_dir_all(store.root().join(uid.as_str()).join("foreign")).unwrap();
+    let error = send(&store, KEY, &pieces, 0).unwrap_err();
+    assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::ENOTEMPTY)));
+    assert_eq!(uploads(&store), [uid.as_str()], "the half-made one is gone");
+}
+
+/// Outside cleaners remove store-wide files. A new secret leads keys to new uploads; a damaged one is made again.
+#[test]
+fn a_secret_that_is_missing_is_made_again() {
+    let store = TestStore::new();
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let first = send(&store, KEY, &pieces, 0).unwrap().upload_uid;
+    let secret = store.root().join("secret");
+    assert_eq!(std::fs::read(&secret).unwrap().len(), 32);
+    for damage in [None, Some(vec![]), Some(vec![0; 32]), Some(vec![1; 33])] {
+        match damage {
+            None => std::fs::remove_file(&secret).unwrap(),
+            Some(bytes) => std::fs::write(&secret, bytes).unwrap(),
+        }
+        assert_ne!(send(&store, KEY, &pieces, 0).unwrap().upload_uid, first);
+    }
+    store.send_piece(first.as_str(), &pieces, 1).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(secret.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_refused_first_chunk_with_a_key_leaves_nothing() {
+    let store = TestStore::with(Options { max_total_size: 100, ..Options::default() });
+    let file = bytes(350);
+    let error = send(&store, KEY, &cut(&file, CUTS[0]), 0).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { limit: "max_total_size", .. }), "{error}");
+    assert!(!store.root().exists());
+}
