@@ -70,6 +70,10 @@
  * during a call. Where a limit on the size of files may apply, ignore SIGXFSZ: then it is UPLOAD_IO with
  * EFBIG. When memory runs out, the process is aborted.
  *
+ * After a break, upload_inspect tells in one call what is missing. A client that may lose the answer to
+ * its first chunk makes an upload_key and sends it with each: then chunks need no uid. With
+ * upload_store_for_owner every user has a store of their own.
+ *
  * Time. Every call blocks and cannot be interrupted; a program with an event loop calls from a thread.
  * upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the size of the file
  * and the number of chunks. upload_get takes time in proportion to the number of chunks: the file is put
@@ -82,10 +86,10 @@
  * Files. Each upload is one directory, named after its uid, in the directory of the store. Opening a
  * store creates nothing; the first chunk creates the directory if only its last component is missing.
  * The finished file is the caller's: read it, rename it elsewhere or remove it; the upload then answers
- * UPLOAD_GONE. Do not write to it where it lies: later calls could not tell that from damage. To forget an
- * upload, remove its directory, which is named prefix and uid, at any time; take the uid from a receipt or
- * from upload_finished_uid, not from a client. Nothing expires by itself: the directory's modification
- * time follows the last accepted chunk or upload_get, to a second, and a cleaner can go by it.
+ * UPLOAD_GONE. Best upload_move_to puts it at its place: once, whole, and as often as it has to be repeated.
+ * Do not write to the file where it lies: later calls could not tell that from damage. upload_remove
+ * forgets an upload. Nothing expires by itself: call upload_cleanup now and then, or remove the directories
+ * yourself, whose modification time follows the last accepted chunk or upload_get, to a second.
  *
  * Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
  * UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
@@ -94,13 +98,14 @@
  * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
  * with other bytes or in uneven sizes can take it to twice the file, never further.
  *
- * Secrets. A uid is the only thing that protects an upload: whoever knows it may add to the upload
- * and learn where its file is. It is random and cannot be guessed. Messages show its first eight
+ * Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
+ * add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
+ * upload_key that can. Messages show its first eight
  * digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
  *
  * Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
  * removed or changed: programs compiled with an older header keep working with a newer library.
- * Functions, results and members at the end of upload_chunk and upload_receipt may be added.
+ * Functions, results and members at the end of structs with a struct_size may be added.
  */
 
 #ifndef CHUNKED_UPLOAD_H
@@ -110,9 +115,9 @@
 #include <stdint.h>
 
 /* The version of this header; that of the library that runs is upload_version(). */
-#define UPLOAD_VERSION "0.1.0"
+#define UPLOAD_VERSION "0.2.0"
 #define UPLOAD_VERSION_MAJOR 0
-#define UPLOAD_VERSION_MINOR 1
+#define UPLOAD_VERSION_MINOR 2
 #define UPLOAD_VERSION_PATCH 0
 
 /* The compiler warns when a result with this mark is ignored. */
@@ -122,14 +127,16 @@
 #define UPLOAD_MUST_USE
 #endif
 
-/* Every upload_chunk and upload_receipt starts with one of these:
+/* Every upload_chunk, upload_receipt, upload_expiry and upload_cleaned starts with one of these:
  *
  *     upload_chunk chunk = UPLOAD_CHUNK_INIT;
  *
  * They set struct_size, by which the library knows which version of the struct the program was
- * compiled with, and zero the rest. */
-#define UPLOAD_CHUNK_INIT { sizeof(upload_chunk), NULL, NULL, 0, 0, 0, NULL, 0 }
+ * compiled with, and zero the rest; an upload_expiry keeps everything. */
+#define UPLOAD_CHUNK_INIT { sizeof(upload_chunk), NULL, NULL, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL }
 #define UPLOAD_RECEIPT_INIT { sizeof(upload_receipt), { 0 }, 0 }
+#define UPLOAD_EXPIRY_INIT { sizeof(upload_expiry), UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0 }
+#define UPLOAD_CLEANED_INIT { sizeof(upload_cleaned), 0, 0, 0, 0, 0, 0 }
 
 /**
  * A value for upload_options_set_durability: an acknowledged chunk and a finished file survive the
@@ -153,6 +160,26 @@
  * How long exactly, and of which characters, may change.
  */
 #define UPLOAD_UID_SIZE 64
+
+/**
+ * A phase: chunks may come; or all are there, and nobody has asked for the file yet.
+ */
+#define UPLOAD_PHASE_RECEIVING 1
+
+/**
+ * A phase: the finished file is there.
+ */
+#define UPLOAD_PHASE_COMPLETE 2
+
+/**
+ * A phase: the finished file was taken away.
+ */
+#define UPLOAD_PHASE_GONE 3
+
+/**
+ * An age that no upload reaches.
+ */
+#define UPLOAD_KEEP UINT64_MAX
 
 /**
  * What became of a call. The numbers never change, and no number is used again for something else:
@@ -181,7 +208,8 @@ enum upload_result
    */
   UPLOAD_LIMIT_EXCEEDED = 2,
   /**
-   * Reserved: nothing is sent with a checksum yet. (400)
+   * The chunk does not have the checksum that came with it, and nothing was stored: send it again. Or,
+   * from upload_get and upload_move_to: the file does not have the one that its first chunk declared. (400)
    */
   UPLOAD_CHECKSUM_MISMATCH = 3,
   /**
@@ -247,6 +275,24 @@ typedef struct upload_error upload_error;
 typedef struct upload_finished upload_finished;
 
 /**
+ * What is known of an upload. It may be shared between threads and may outlive the store. The functions
+ * below answer NULL or 0 when they are asked about NULL.
+ */
+typedef struct upload_inspection upload_inspection;
+
+/**
+ * The uploads in a store, one after the other. It belongs to one thread at a time, and may outlive the
+ * store.
+ */
+typedef struct upload_list upload_list;
+
+/**
+ * One upload of a list. It may be shared between threads and may outlive the list. The functions below
+ * answer NULL or 0 when they are asked about NULL.
+ */
+typedef struct upload_listed upload_listed;
+
+/**
  * Limits and habits of a store. Made by upload_options_new with the default values, changed by the
  * setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
  *
@@ -266,6 +312,12 @@ typedef struct upload_options upload_options;
  * it, but not what they returned.
  */
 typedef struct upload_store upload_store;
+
+/**
+ * What reading the stored bytes again has shown. It may be shared between threads and may outlive the
+ * store. The functions below answer 0 when they are asked about NULL.
+ */
+typedef struct upload_verification upload_verification;
 
 /**
  * One chunk of a file, as it came from the client. Start with UPLOAD_CHUNK_INIT and set the members:
@@ -311,6 +363,30 @@ typedef struct upload_chunk {
    * they can add up: at most total_size, and just that if there is one chunk only.
    */
   size_t content_size;
+  /**
+   * A name for the upload that the client made, any bytes, in place of a uid; not looked at when there
+   * is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+   * it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
+   * unless the store has an owner. NULL for none. Since 0.2.
+   */
+  const void *upload_key;
+  /**
+   * How many bytes that are; 0 for none.
+   */
+  size_t upload_key_size;
+  /**
+   * Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:"
+   * or "sha-256=:...:", base64 between the colons, or both with a comma. If the content has another,
+   * the chunk is UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
+   */
+  const char *checksum;
+  /**
+   * A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
+   * finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
+   * chunks that are sent again can repair it. That of the first chunk stands; later ones may leave
+   * it out or repeat it. NULL or "" for none. Since 0.2.
+   */
+  const char *file_digest;
 } upload_chunk;
 
 /**
@@ -335,6 +411,74 @@ typedef struct upload_receipt {
    */
   int32_t received_all;
 } upload_receipt;
+
+/**
+ * What upload_cleanup is to remove: uploads without activity for longer than an age, in seconds, by what
+ * they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages you mean. Later versions
+ * append members, as to upload_chunk.
+ */
+typedef struct upload_expiry {
+  /**
+   * sizeof(upload_expiry), which UPLOAD_EXPIRY_INIT sets.
+   */
+  size_t struct_size;
+  /**
+   * Of uploads that are not finished, and of what crashes left.
+   */
+  uint64_t unfinished_age;
+  /**
+   * Of finished uploads whose file was not taken.
+   */
+  uint64_t finished_age;
+  /**
+   * Of the records of uploads whose file was taken. As long as such a record is there, a late chunk is
+   * UPLOAD_GONE; afterwards UPLOAD_NOT_FOUND or, with an upload_key, the beginning of a new upload.
+   */
+  uint64_t gone_age;
+  /**
+   * How many uploads to remove at the most in this call; 0 means 1000.
+   */
+  uint64_t max_removals;
+  /**
+   * 1: tell only what would be removed. 0: remove it.
+   */
+  int32_t dry_run;
+} upload_expiry;
+
+/**
+ * What upload_cleanup removed, or with dry_run would have. Start with UPLOAD_CLEANED_INIT. Later versions
+ * append members, as to upload_receipt.
+ */
+typedef struct upload_cleaned {
+  /**
+   * sizeof(upload_cleaned), which UPLOAD_CLEANED_INIT sets.
+   */
+  size_t struct_size;
+  /**
+   * Uploads that were not finished.
+   */
+  uint64_t unfinished;
+  /**
+   * Finished uploads.
+   */
+  uint64_t finished;
+  /**
+   * Records of uploads whose file was taken.
+   */
+  uint64_t gone;
+  /**
+   * What crashes left.
+   */
+  uint64_t leftovers;
+  /**
+   * How many are old enough but could not be removed.
+   */
+  uint64_t failed;
+  /**
+   * 1 if max_removals was reached: another call may find more.
+   */
+  int32_t more;
+} upload_cleaned;
 
 #ifdef __cplusplus
 extern "C" {
@@ -381,6 +525,24 @@ upload_result upload_options_set_max_chunk_count(struct upload_options *options,
 UPLOAD_MUST_USE
 upload_result upload_options_set_min_free_space(struct upload_options *options,
                                                 uint64_t bytes);
+
+/**
+ * The most bytes that all uploads of the store together may declare, those that are not finished and
+ * those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
+ * UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
+ * store should have it: uploads made without it count only when the store is counted anew. Since 0.2.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_max_store_size(struct upload_options *options,
+                                                uint64_t bytes);
+
+/**
+ * 1: the store sees the uploads of every owner, as an administrator's tool does. 0, the default: it sees those
+ * without an owner, and a view those of its own. Since 0.2.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_all_owners(struct upload_options *options,
+                                            int32_t all);
 
 /**
  * What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
@@ -432,6 +594,24 @@ upload_result upload_store_open(const char *path,
                                 struct upload_error **error);
 
 /**
+ * Makes a view of the store that is bound to an owner, and sets *view, a store like any other, to be freed
+ * with upload_store_free; store may be freed before. owner is any bytes that name who is calling, 1 to
+ * 1024: a user's id, say.
+ *
+ * An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
+ * view for the same owner, just as if it did not exist; and through the view all others are. Of the owner
+ * only a keyed digest is kept on disk.
+ *
+ * Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
+ */
+UPLOAD_MUST_USE
+upload_result upload_store_for_owner(const struct upload_store *store,
+                                     const void *owner,
+                                     size_t size,
+                                     struct upload_store **view,
+                                     struct upload_error **error);
+
+/**
  * Frees the handle. NULL is allowed. The directory and the uploads in it stay as they are.
  */
 void upload_store_free(struct upload_store *store);
@@ -470,6 +650,32 @@ upload_result upload_get(const struct upload_store *store,
                          struct upload_error **error);
 
 /**
+ * Puts the assembled file at its permanent place, destination, finishing the upload if need be, and sets
+ * *finished, whose path is the destination, to be freed with upload_finished_free; finished may be NULL.
+ * From then on the upload is UPLOAD_GONE.
+ *
+ * A rename where that is possible. Onto another file system it is copied, by the kernel where it can,
+ * and appears when it is whole: until then it is a hidden file beside the destination, and a copy that was cut
+ * off goes on where it was. From level UPLOAD_DURABILITY_COMPLETE on it is on disk when the call returns. A
+ * relative path is resolved against the current directory. What is there already is replaced only if
+ * overwrite is 1; otherwise it is 0.
+ *
+ * May be repeated, after a crash at any instant: the same destination succeeds again while the file is
+ * there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
+ *
+ * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there; and with
+ * UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
+ * destination has no file name or lies in the upload's own directory.
+ */
+UPLOAD_MUST_USE
+upload_result upload_move_to(const struct upload_store *store,
+                             const char *uid,
+                             const char *destination,
+                             int32_t overwrite,
+                             struct upload_finished **finished,
+                             struct upload_error **error);
+
+/**
  * The uid of the upload.
  */
 const char *upload_finished_uid(const struct upload_finished *finished);
@@ -500,6 +706,256 @@ uint32_t upload_finished_crc32c(const struct upload_finished *finished);
  * Frees the handle, and the strings that were asked of it. NULL is allowed. The file stays.
  */
 void upload_finished_free(struct upload_finished *finished);
+
+/**
+ * Writes the uid of the upload that was or would be made with this upload_key through this store into
+ * uid, NUL-terminated: room for UPLOAD_UID_SIZE bytes. Makes no upload, and does not look whether there
+ * is one; the first use of a key makes the store's directory and its secret, if need be.
+ *
+ * Fails with UPLOAD_INVALID_ARGUMENT if store, upload_key or uid is NULL, the key is empty or longer than
+ * 256 bytes, or shorter than 16 while the store has no owner; UPLOAD_IO; UPLOAD_NO_SPACE. uid is written on
+ * success only.
+ */
+UPLOAD_MUST_USE
+upload_result upload_uid_for_key(const struct upload_store *store,
+                                 const void *upload_key,
+                                 size_t upload_key_size,
+                                 char *uid,
+                                 struct upload_error **error);
+
+/**
+ * Asks what is known of an upload and sets *inspection, to be freed with upload_inspection_free. All a
+ * client needs to go on after a break, in one call.
+ *
+ * Takes no lock, changes nothing, and waits for nobody; reads the table of chunks once, 32 bytes for
+ * each. The missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at
+ * most 1000 of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
+ *
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if one of store, uid and inspection is NULL,
+ * UPLOAD_INVALID_ARGUMENT. An upload whose file was taken is no failure: its phase says so.
+ */
+UPLOAD_MUST_USE
+upload_result upload_inspect(const struct upload_store *store,
+                             const char *uid,
+                             uint64_t from_chunk,
+                             struct upload_inspection **inspection,
+                             struct upload_error **error);
+
+/**
+ * The uid of the upload.
+ */
+const char *upload_inspection_uid(const struct upload_inspection *inspection);
+
+/**
+ * The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
+ * and may be anything: do not make a path of it.
+ */
+const char *upload_inspection_file_name(const struct upload_inspection *inspection);
+
+/**
+ * The declared size of the file, in bytes.
+ */
+uint64_t upload_inspection_total_size(const struct upload_inspection *inspection);
+
+/**
+ * The declared number of chunks.
+ */
+uint64_t upload_inspection_chunk_count(const struct upload_inspection *inspection);
+
+/**
+ * How many bytes are in the chunks that are there.
+ */
+uint64_t upload_inspection_received_size(const struct upload_inspection *inspection);
+
+/**
+ * How many chunks are there. After a power failure some of them may turn out to be damaged, which
+ * upload_get and upload_verify find out.
+ */
+uint64_t upload_inspection_received_count(const struct upload_inspection *inspection);
+
+/**
+ * What the upload is: one of the UPLOAD_PHASE_ values.
+ */
+int32_t upload_inspection_phase(const struct upload_inspection *inspection);
+
+/**
+ * When the last chunk was accepted or the file was last asked for: seconds since 1970-01-01 UTC.
+ */
+int64_t upload_inspection_last_activity(const struct upload_inspection *inspection);
+
+/**
+ * How many ranges of missing chunks this answer holds.
+ */
+size_t upload_inspection_missing_ranges(const struct upload_inspection *inspection);
+
+/**
+ * The first chunk number of a range; index counts from 0, and beyond the last range the answer is 0.
+ */
+uint64_t upload_inspection_range_first(const struct upload_inspection *inspection,
+                                       size_t index);
+
+/**
+ * How many chunks a range has; index counts from 0, and beyond the last range the answer is 0.
+ */
+uint64_t upload_inspection_range_count(const struct upload_inspection *inspection, size_t index);
+
+/**
+ * What to pass as from_chunk to get the ranges that follow; 0 if these were the last.
+ */
+uint64_t upload_inspection_next_chunk(const struct upload_inspection *inspection);
+
+/**
+ * Frees the handle, and the strings that were asked of it. NULL is allowed.
+ */
+void upload_inspection_free(struct upload_inspection *inspection);
+
+/**
+ * Reads what is stored of an upload, compares it with the checksums that were taken when it arrived, and
+ * sets *verification, to be freed with upload_verification_free.
+ *
+ * Damaged chunks of an unfinished upload are missing from then on, so that they can be sent again;
+ * other chunks go on coming in meanwhile. On a finished file it only reports. Takes time in proportion to
+ * the bytes.
+ *
+ * UPLOAD_OK means that it was read, whatever was found: see upload_verification_damaged_count. Fails with
+ * UPLOAD_NOT_FOUND, UPLOAD_GONE, UPLOAD_IO or, if one of store, uid and verification is NULL,
+ * UPLOAD_INVALID_ARGUMENT.
+ */
+UPLOAD_MUST_USE
+upload_result upload_verify(const struct upload_store *store,
+                            const char *uid,
+                            struct upload_verification **verification,
+                            struct upload_error **error);
+
+/**
+ * What the upload is: UPLOAD_PHASE_RECEIVING (damaged chunks are missing now) or UPLOAD_PHASE_COMPLETE
+ * (nothing was changed).
+ */
+int32_t upload_verification_phase(const struct upload_verification *verification);
+
+/**
+ * How many chunks were read.
+ */
+uint64_t upload_verification_checked_count(const struct upload_verification *verification);
+
+/**
+ * How many of them are not what was received.
+ */
+uint64_t upload_verification_damaged_count(const struct upload_verification *verification);
+
+/**
+ * How many ranges of damaged chunks are known; at most 1000.
+ */
+size_t upload_verification_damaged_ranges(const struct upload_verification *verification);
+
+/**
+ * The first chunk number of a range; index counts from 0, and beyond the last range the answer is 0.
+ */
+uint64_t upload_verification_range_first(const struct upload_verification *verification,
+                                         size_t index);
+
+/**
+ * How many chunks a range has; index counts from 0, and beyond the last range the answer is 0.
+ */
+uint64_t upload_verification_range_count(const struct upload_verification *verification,
+                                         size_t index);
+
+/**
+ * Frees the handle. NULL is allowed.
+ */
+void upload_verification_free(struct upload_verification *verification);
+
+/**
+ * Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it;
+ * calls that come later find nothing.
+ *
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT.
+ */
+UPLOAD_MUST_USE
+upload_result upload_remove(const struct upload_store *store,
+                            const char *uid,
+                            struct upload_error **error);
+
+/**
+ * Removes uploads without activity for some time, and what crashes left; never one that a call is working
+ * on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for the
+ * uploads of all owners open the store with upload_options_set_all_owners.
+ *
+ * *cleaned, which may be NULL, is filled on success only. What could not be removed is counted there and is no
+ * failure. Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or
+ * expiry is NULL, dry_run is neither 0 nor 1, or a struct_size is wrong.
+ */
+UPLOAD_MUST_USE
+upload_result upload_cleanup(const struct upload_store *store,
+                             const struct upload_expiry *expiry,
+                             struct upload_cleaned *cleaned,
+                             struct upload_error **error);
+
+/**
+ * Begins to list the uploads that this store sees, in no particular order, and sets *list, to be freed
+ * with upload_list_free. A directory that does not exist is a store without uploads; what is not an upload is
+ * skipped. Uploads that come or go meanwhile may be listed or not.
+ *
+ * Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or list is
+ * NULL.
+ */
+UPLOAD_MUST_USE
+upload_result upload_list_open(const struct upload_store *store,
+                               struct upload_list **list,
+                               struct upload_error **error);
+
+/**
+ * Looks at the next upload and sets *listed, to be freed with upload_listed_free; to NULL behind the last
+ * one, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on with
+ * the one behind it.
+ *
+ * Fails with UPLOAD_INVALID_ARGUMENT if list or listed is NULL.
+ */
+UPLOAD_MUST_USE
+upload_result upload_list_next(struct upload_list *list,
+                               struct upload_listed **listed,
+                               struct upload_error **error);
+
+/**
+ * Frees the list. NULL is allowed.
+ */
+void upload_list_free(struct upload_list *list);
+
+/**
+ * The uid of the upload.
+ */
+const char *upload_listed_uid(const struct upload_listed *listed);
+
+/**
+ * The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
+ * and may be anything: do not make a path of it.
+ */
+const char *upload_listed_file_name(const struct upload_listed *listed);
+
+/**
+ * The declared size of the file, in bytes.
+ */
+uint64_t upload_listed_total_size(const struct upload_listed *listed);
+
+/**
+ * The declared number of chunks.
+ */
+uint64_t upload_listed_chunk_count(const struct upload_listed *listed);
+
+/**
+ * What the upload is: one of the UPLOAD_PHASE_ values.
+ */
+int32_t upload_listed_phase(const struct upload_listed *listed);
+
+/**
+ * When the last chunk was accepted or the file was last asked for: seconds since 1970-01-01 UTC.
+ */
+int64_t upload_listed_last_activity(const struct upload_listed *listed);
+
+/**
+ * Frees the handle, and the strings that were asked of it. NULL is allowed.
+ */
+void upload_listed_free(struct upload_listed *listed);
 
 /**
  * What the call returned; UPLOAD_OK for NULL.
@@ -534,8 +990,8 @@ uint64_t upload_error_missing_count(const struct upload_error *error);
 uint64_t upload_error_first_missing(const struct upload_error *error);
 
 /**
- * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size" or "max_chunk_count", as in the options,
- * or "data_size", which is twice the declared size. Later versions may have more.
+ * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count" or "max_store_size",
+ * as in the options, or "data_size", which is twice the declared size. Later versions may have more.
  */
 const char *upload_error_limit(const struct upload_error *error);
 

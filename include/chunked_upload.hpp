@@ -26,8 +26,8 @@
  *         }
  *     }
  *
- * store, options and finished hold one handle each: they are as large as a pointer, can be moved and not
- * copied, and after a move are good for assigning and destroying only (a call throws
+ * store, options, finished and list hold one handle each: they are as large as a pointer, can be moved and
+ * not copied, and after a move are good for assigning and destroying only (a call throws
  * UPLOAD_INVALID_ARGUMENT). Each has native_handle(), which lends the handle to a C function, release(),
  * which gives it away, and adopt(), which takes one over.
  */
@@ -41,14 +41,17 @@
 
 #include "chunked_upload.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace chunked_upload {
 
@@ -59,6 +62,10 @@ struct deleter {
     void operator()(upload_options *handle) const noexcept { upload_options_free(handle); }
     void operator()(upload_finished *handle) const noexcept { upload_finished_free(handle); }
     void operator()(upload_error *handle) const noexcept { upload_error_free(handle); }
+    void operator()(upload_inspection *handle) const noexcept { upload_inspection_free(handle); }
+    void operator()(upload_verification *handle) const noexcept { upload_verification_free(handle); }
+    void operator()(upload_list *handle) const noexcept { upload_list_free(handle); }
+    void operator()(upload_listed *handle) const noexcept { upload_listed_free(handle); }
 };
 
 template <typename Handle>
@@ -163,6 +170,9 @@ struct chunk {
     std::uint64_t chunk_number = 0;
     std::uint64_t chunk_count = 0;
     bytes_view content{};
+    bytes_view upload_key{};
+    std::string checksum{};
+    std::string file_digest{};
 };
 
 /* The answer to an accepted chunk; see upload_receipt. */
@@ -170,6 +180,87 @@ struct receipt {
     std::string upload_uid{};
     bool received_all = false;
 };
+
+/* What an upload is; see the UPLOAD_PHASE_ values. */
+enum class phase : std::int32_t {
+    receiving = UPLOAD_PHASE_RECEIVING,
+    complete = UPLOAD_PHASE_COMPLETE,
+    gone = UPLOAD_PHASE_GONE
+};
+
+/* Chunks with numbers in a row. */
+struct chunk_range {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+};
+
+/* What is known of an upload; see upload_inspect. */
+struct inspection {
+    std::string uid{};
+    std::string file_name{};
+    std::uint64_t total_size = 0;
+    std::uint64_t chunk_count = 0;
+    std::uint64_t received_size = 0;
+    std::uint64_t received_count = 0;
+    chunked_upload::phase phase{};
+    std::chrono::system_clock::time_point last_activity{};
+    std::vector<chunk_range> missing{};
+    /* Where to go on asking, if there are more ranges. */
+    std::optional<std::uint64_t> next_chunk{};
+};
+
+/* Whether the stored bytes are what was received; see upload_verify. */
+struct verification {
+    chunked_upload::phase phase{};
+    std::uint64_t checked_count = 0;
+    std::uint64_t damaged_count = 0;
+    std::vector<chunk_range> damaged{};
+};
+
+/* What a cleanup is to remove; see upload_expiry. What has no age is kept. */
+struct expiry {
+    std::optional<std::chrono::seconds> unfinished{};
+    std::optional<std::chrono::seconds> finished{};
+    std::optional<std::chrono::seconds> gone{};
+    std::uint64_t max_removals = 1000;
+    bool dry_run = false;
+};
+
+/* What a cleanup removed; see upload_cleaned. */
+struct cleaned {
+    std::uint64_t unfinished = 0;
+    std::uint64_t finished = 0;
+    std::uint64_t gone = 0;
+    std::uint64_t leftovers = 0;
+    std::uint64_t failed = 0;
+    bool more = false;
+};
+
+/* One upload of a list; see upload_listed. */
+struct listed {
+    std::string uid{};
+    std::string file_name{};
+    std::uint64_t total_size = 0;
+    std::uint64_t chunk_count = 0;
+    chunked_upload::phase phase{};
+    std::chrono::system_clock::time_point last_activity{};
+};
+
+namespace detail {
+
+inline std::chrono::system_clock::time_point time(std::int64_t seconds)
+{
+    return std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
+}
+
+inline std::uint64_t age(const std::optional<std::chrono::seconds> &age)
+{
+    if (age && age->count() < 0)
+        throw error(UPLOAD_INVALID_ARGUMENT, "an age is negative");
+    return age ? static_cast<std::uint64_t>(age->count()) : UPLOAD_KEEP;
+}
+
+} // namespace detail
 
 /* See upload_options_set_durability. */
 enum class durability : std::int32_t {
@@ -205,6 +296,14 @@ public:
     options &min_free_space(std::uint64_t bytes)
     {
         return checked(upload_options_set_min_free_space(native_handle(), bytes));
+    }
+    options &max_store_size(std::uint64_t bytes)
+    {
+        return checked(upload_options_set_max_store_size(native_handle(), bytes));
+    }
+    options &all_owners(bool all = true)
+    {
+        return checked(upload_options_set_all_owners(native_handle(), all ? 1 : 0));
     }
     options &durability(chunked_upload::durability level)
     {
@@ -265,6 +364,66 @@ private:
     detail::owner<upload_finished> handle_;
 };
 
+/* The uploads of a store, one after the other; see upload_list. For one thread at a time. Either next() is
+ * called until it answers nothing, or
+ *
+ *     for (const chunked_upload::listed &upload : store.list())
+ *
+ * An upload that cannot be read throws in its place; next() then goes on with the one behind it. */
+class list {
+public:
+    static list adopt(upload_list *handle) noexcept { return list(handle); }
+    upload_list *native_handle() const noexcept { return handle_.get(); }
+    upload_list *release() noexcept { return handle_.release(); }
+
+    std::optional<listed> next()
+    {
+        upload_listed *raw = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_list_next(native_handle(), &raw, &facts);
+        detail::check(code, facts);
+        const detail::owner<upload_listed> found(raw);
+        if (!found)
+            return std::nullopt;
+        return listed{detail::text(upload_listed_uid(raw)),      detail::text(upload_listed_file_name(raw)),
+                      upload_listed_total_size(raw),             upload_listed_chunk_count(raw),
+                      static_cast<phase>(upload_listed_phase(raw)), detail::time(upload_listed_last_activity(raw))};
+    }
+
+    struct end_of_list {};
+
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = listed;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const listed *;
+        using reference = const listed &;
+
+        explicit iterator(list &of) : list_(&of), now_(of.next()) {}
+        reference operator*() const { return *now_; }
+        pointer operator->() const { return &*now_; }
+        iterator &operator++()
+        {
+            now_ = list_->next();
+            return *this;
+        }
+        bool operator!=(end_of_list) const noexcept { return now_.has_value(); }
+
+    private:
+        list *list_;
+        std::optional<listed> now_;
+    };
+
+    iterator begin() { return iterator(*this); }
+    end_of_list end() const noexcept { return end_of_list(); }
+
+private:
+    explicit list(upload_list *handle) noexcept : handle_(handle) {}
+
+    detail::owner<upload_list> handle_;
+};
+
 /* A directory in which uploads are received; see upload_store. Its const functions may be called by any
  * number of threads at once, and in the children of a fork. */
 class store {
@@ -286,6 +445,10 @@ public:
         raw.chunk_count = chunk.chunk_count;
         raw.content = chunk.content.data();
         raw.content_size = chunk.content.size();
+        raw.upload_key = chunk.upload_key.data();
+        raw.upload_key_size = chunk.upload_key.size();
+        raw.checksum = detail::c_string(chunk.checksum, UPLOAD_INVALID_ARGUMENT, "checksum contains NUL");
+        raw.file_digest = detail::c_string(chunk.file_digest, UPLOAD_INVALID_ARGUMENT, "file_digest contains NUL");
         upload_receipt answer = UPLOAD_RECEIPT_INIT;
         upload_error *facts = nullptr;
         const upload_result code = upload_handle_chunk(native_handle(), &raw, &answer, &facts);
@@ -296,16 +459,127 @@ public:
     /* The assembled file of an upload; see upload_get. */
     finished get(const std::string &uid) const
     {
-        const char *c_uid = detail::c_string(uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
         upload_finished *file = nullptr;
         upload_error *facts = nullptr;
-        const upload_result code = upload_get(native_handle(), c_uid, &file, &facts);
+        const upload_result code = upload_get(native_handle(), c_uid(uid), &file, &facts);
         detail::check(code, facts);
         return finished::adopt(file);
     }
 
+    /* A view bound to an owner; see upload_store_for_owner. */
+    store for_owner(bytes_view owner) const
+    {
+        upload_store *view = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_store_for_owner(native_handle(), owner.data(), owner.size(), &view, &facts);
+        detail::check(code, facts);
+        return store(view);
+    }
+
+    /* The uid that an upload with this key has; see upload_uid_for_key. */
+    std::string uid_for_key(bytes_view upload_key) const
+    {
+        char uid[UPLOAD_UID_SIZE];
+        upload_error *facts = nullptr;
+        const upload_result code =
+            upload_uid_for_key(native_handle(), upload_key.data(), upload_key.size(), uid, &facts);
+        detail::check(code, facts);
+        return uid;
+    }
+
+    /* What is known of an upload, with the chunks that are missing from from_chunk on; see upload_inspect. */
+    inspection inspect(const std::string &uid, std::uint64_t from_chunk = 0) const
+    {
+        upload_inspection *raw = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_inspect(native_handle(), c_uid(uid), from_chunk, &raw, &facts);
+        detail::check(code, facts);
+        const detail::owner<upload_inspection> owner(raw);
+        inspection seen;
+        seen.uid = detail::text(upload_inspection_uid(raw));
+        seen.file_name = detail::text(upload_inspection_file_name(raw));
+        seen.total_size = upload_inspection_total_size(raw);
+        seen.chunk_count = upload_inspection_chunk_count(raw);
+        seen.received_size = upload_inspection_received_size(raw);
+        seen.received_count = upload_inspection_received_count(raw);
+        seen.phase = static_cast<phase>(upload_inspection_phase(raw));
+        seen.last_activity = detail::time(upload_inspection_last_activity(raw));
+        for (std::size_t i = 0; i < upload_inspection_missing_ranges(raw); i++)
+            seen.missing.push_back({upload_inspection_range_first(raw, i), upload_inspection_range_count(raw, i)});
+        if (upload_inspection_next_chunk(raw) != 0)
+            seen.next_chunk = upload_inspection_next_chunk(raw);
+        return seen;
+    }
+
+    /* Reads what is stored again; see upload_verify. */
+    verification verify(const std::string &uid) const
+    {
+        upload_verification *raw = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_verify(native_handle(), c_uid(uid), &raw, &facts);
+        detail::check(code, facts);
+        const detail::owner<upload_verification> owner(raw);
+        verification found;
+        found.phase = static_cast<phase>(upload_verification_phase(raw));
+        found.checked_count = upload_verification_checked_count(raw);
+        found.damaged_count = upload_verification_damaged_count(raw);
+        for (std::size_t i = 0; i < upload_verification_damaged_ranges(raw); i++)
+            found.damaged.push_back({upload_verification_range_first(raw, i), upload_verification_range_count(raw, i)});
+        return found;
+    }
+
+    /* Puts the assembled file at its place; see upload_move_to. */
+    finished move_to(const std::string &uid, const std::string &destination, bool overwrite = false) const
+    {
+        const char *c_path = detail::c_string(destination, UPLOAD_INVALID_ARGUMENT, "destination contains NUL");
+        upload_finished *file = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_move_to(native_handle(), c_uid(uid), c_path, overwrite ? 1 : 0, &file, &facts);
+        detail::check(code, facts);
+        return finished::adopt(file);
+    }
+
+    /* Removes an upload, whatever it is; see upload_remove. */
+    void remove(const std::string &uid) const
+    {
+        upload_error *facts = nullptr;
+        const upload_result code = upload_remove(native_handle(), c_uid(uid), &facts);
+        detail::check(code, facts);
+    }
+
+    /* Removes what nobody has used for long; see upload_cleanup. */
+    cleaned cleanup(const expiry &what) const
+    {
+        upload_expiry raw = UPLOAD_EXPIRY_INIT;
+        raw.unfinished_age = detail::age(what.unfinished);
+        raw.finished_age = detail::age(what.finished);
+        raw.gone_age = detail::age(what.gone);
+        raw.max_removals = what.max_removals;
+        raw.dry_run = what.dry_run ? 1 : 0;
+        upload_cleaned answer = UPLOAD_CLEANED_INIT;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_cleanup(native_handle(), &raw, &answer, &facts);
+        detail::check(code, facts);
+        return cleaned{answer.unfinished, answer.finished, answer.gone, answer.leftovers, answer.failed, answer.more != 0};
+    }
+
+    /* The uploads that this store sees; see upload_list_open. */
+    chunked_upload::list list() const
+    {
+        upload_list *uploads = nullptr;
+        upload_error *facts = nullptr;
+        const upload_result code = upload_list_open(native_handle(), &uploads, &facts);
+        detail::check(code, facts);
+        return chunked_upload::list::adopt(uploads);
+    }
+
 private:
     explicit store(upload_store *handle) noexcept : handle_(handle) {}
+
+    static const char *c_uid(const std::string &uid)
+    {
+        return detail::c_string(uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
+    }
 
     /* NULL would mean the default options: limits must not vanish with a move. */
     static const upload_options *checked(const options &with)
@@ -337,12 +611,13 @@ template <typename Class>
 constexpr bool is_a_handle = sizeof(Class) == sizeof(void *) && std::is_nothrow_move_constructible_v<Class> &&
                              std::is_nothrow_move_assignable_v<Class> && std::is_nothrow_destructible_v<Class> &&
                              !std::is_copy_constructible_v<Class> && !std::is_copy_assignable_v<Class>;
-static_assert(is_a_handle<store> && is_a_handle<options> && is_a_handle<finished>, "they own one handle");
+static_assert(is_a_handle<store> && is_a_handle<options> && is_a_handle<finished> && is_a_handle<list>,
+              "they own one handle");
 static_assert(std::is_nothrow_copy_constructible_v<error>, "an exception is copied while it is thrown");
 
 /* The library was compiled for exactly this. */
-static_assert(sizeof(upload_result) == 4 && sizeof(upload_chunk) == 64 && sizeof(upload_receipt) == 80, "ABI");
-static_assert(offsetof(upload_chunk, content_size) == 56 && offsetof(upload_receipt, received_all) == 72, "ABI");
+static_assert(sizeof(upload_result) == 4 && sizeof(upload_chunk) == 96 && sizeof(upload_receipt) == 80, "ABI");
+static_assert(offsetof(upload_chunk, file_digest) == 88 && offsetof(upload_receipt, received_all) == 72, "ABI");
 
 } // namespace detail
 

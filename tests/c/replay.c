@@ -2,7 +2,7 @@
  * by tabs. argv[1] is an empty directory, argv[2] the script.
  *
  *     option NAME VALUE             before the first call
- *     call handle_chunk|get|take|list
+ *     call NAME                     see tests/vectors/README.md
  *     NAME VALUE                    an argument of the call; a uid may be $variable
  *     content HEX SIZE              the pattern, over and over, up to the size
  *     expect NAME VALUE...          a fact
@@ -30,8 +30,10 @@ typedef struct bytes {
 typedef struct step {
     char call[32];
     char uid[256];
-    char *file_name;
-    uint64_t total_size, chunk_number, chunk_count;
+    char other[256];
+    char *file_name, *upload_key, *checksum, *file_digest, *owner, *name, *destination;
+    int32_t overwrite, dry_run;
+    uint64_t total_size, chunk_number, chunk_count, from_chunk, at;
     bytes content, expected_content;
     fact facts[FACTS];
     size_t fact_count;
@@ -44,7 +46,10 @@ typedef struct outcome {
     upload_error *error;
     upload_receipt receipt;
     upload_finished *finished;
-    uint64_t entries;
+    upload_inspection *inspection;
+    upload_verification *verification;
+    upload_cleaned cleaned;
+    uint64_t uploads, entries;
 } outcome;
 
 static struct {
@@ -119,6 +124,10 @@ static void set_option(upload_options *options, const char *name, const char *va
         result = upload_options_set_max_total_size(options, number_of(value));
     else if (strcmp(name, "max_chunk_count") == 0)
         result = upload_options_set_max_chunk_count(options, number_of(value));
+    else if (strcmp(name, "max_store_size") == 0)
+        result = upload_options_set_max_store_size(options, number_of(value));
+    else if (strcmp(name, "all_owners") == 0)
+        result = upload_options_set_all_owners(options, strcmp(value, "true") == 0);
     else if (strcmp(name, "min_free_space") == 0)
         result = upload_options_set_min_free_space(options, number_of(value));
     else if (strcmp(name, "prefix") == 0)
@@ -142,8 +151,30 @@ static void set_argument(step *todo, char **words, size_t count)
         copy(todo->call, sizeof todo->call, value);
     else if (strcmp(name, "upload_uid") == 0 || strcmp(name, "uid") == 0)
         copy(todo->uid, sizeof todo->uid, uid_of(value));
+    else if (strcmp(name, "other") == 0)
+        copy(todo->other, sizeof todo->other, uid_of(value));
     else if (strcmp(name, "file_name") == 0)
         todo->file_name = duplicate(value);
+    else if (strcmp(name, "upload_key") == 0)
+        todo->upload_key = duplicate(value);
+    else if (strcmp(name, "checksum") == 0)
+        todo->checksum = duplicate(value);
+    else if (strcmp(name, "file_digest") == 0)
+        todo->file_digest = duplicate(value);
+    else if (strcmp(name, "owner") == 0)
+        todo->owner = duplicate(value);
+    else if (strcmp(name, "name") == 0)
+        todo->name = duplicate(value);
+    else if (strcmp(name, "destination") == 0)
+        todo->destination = duplicate(value);
+    else if (strcmp(name, "overwrite") == 0)
+        todo->overwrite = strcmp(value, "true") == 0;
+    else if (strcmp(name, "dry_run") == 0)
+        todo->dry_run = strcmp(value, "true") == 0;
+    else if (strcmp(name, "from_chunk") == 0)
+        todo->from_chunk = number_of(value);
+    else if (strcmp(name, "at") == 0)
+        todo->at = number_of(value);
     else if (strcmp(name, "total_size") == 0)
         todo->total_size = number_of(value);
     else if (strcmp(name, "chunk_number") == 0)
@@ -176,6 +207,38 @@ static void take(const upload_store *store, const char *uid, const char *directo
     upload_finished_free(finished);
 }
 
+/* Flips a bit of a stored byte. */
+static void damage(const char *directory, const step *todo)
+{
+    char path[4096];
+    FILE *file;
+    int byte;
+    snprintf(path, sizeof path, "%s/store/%s/%s", directory, todo->uid, todo->name);
+    file = fopen(path, "r+b");
+    CHECK(file != NULL && fseek(file, (long)todo->at, SEEK_SET) == 0);
+    byte = fgetc(file);
+    CHECK(byte != EOF && fseek(file, (long)todo->at, SEEK_SET) == 0 && fputc(byte ^ 1, file) != EOF);
+    CHECK(fclose(file) == 0);
+}
+
+static uint64_t count_uploads(const upload_store *store)
+{
+    upload_list *list = NULL;
+    upload_listed *listed = NULL;
+    uint64_t count = 0;
+    CHECK_RESULT(UPLOAD_OK, upload_list_open(store, &list, NULL));
+    for (;;) {
+        CHECK_RESULT(UPLOAD_OK, upload_list_next(list, &listed, NULL));
+        if (listed == NULL)
+            break;
+        CHECK(upload_listed_uid(listed) != NULL && upload_listed_phase(listed) != 0);
+        upload_listed_free(listed);
+        count++;
+    }
+    upload_list_free(list);
+    return count;
+}
+
 static uint64_t count_entries(const char *directory)
 {
     const struct dirent *entry;
@@ -191,7 +254,7 @@ static uint64_t count_entries(const char *directory)
 
 static outcome call(const upload_store *store, const char *directory, const step *todo)
 {
-    outcome got = {UPLOAD_OK, NULL, UPLOAD_RECEIPT_INIT, NULL, 0};
+    outcome got = {UPLOAD_OK, NULL, UPLOAD_RECEIPT_INIT, NULL, NULL, NULL, UPLOAD_CLEANED_INIT, 0, 0};
     if (strcmp(todo->call, "handle_chunk") == 0) {
         upload_chunk chunk = UPLOAD_CHUNK_INIT;
         chunk.upload_uid = todo->uid;
@@ -201,16 +264,68 @@ static outcome call(const upload_store *store, const char *directory, const step
         chunk.chunk_count = todo->chunk_count;
         chunk.content = todo->content.start;
         chunk.content_size = todo->content.size;
+        chunk.upload_key = todo->upload_key;
+        chunk.upload_key_size = todo->upload_key == NULL ? 0 : strlen(todo->upload_key);
+        chunk.checksum = todo->checksum;
+        chunk.file_digest = todo->file_digest;
         got.result = upload_handle_chunk(store, &chunk, &got.receipt, &got.error);
     } else if (strcmp(todo->call, "get") == 0)
         got.result = upload_get(store, todo->uid, &got.finished, &got.error);
-    else if (strcmp(todo->call, "take") == 0)
+    else if (strcmp(todo->call, "uid_for_key") == 0)
+        got.result = upload_uid_for_key(store, todo->upload_key, strlen(todo->upload_key), got.receipt.upload_uid, &got.error);
+    else if (strcmp(todo->call, "same") == 0)
+        CHECK_TEXT(todo->other, todo->uid);
+    else if (strcmp(todo->call, "inspect") == 0)
+        got.result = upload_inspect(store, todo->uid, todo->from_chunk, &got.inspection, &got.error);
+    else if (strcmp(todo->call, "verify") == 0)
+        got.result = upload_verify(store, todo->uid, &got.verification, &got.error);
+    else if (strcmp(todo->call, "damage") == 0)
+        damage(directory, todo);
+    else if (strcmp(todo->call, "move_to") == 0)
+        got.result = upload_move_to(store, todo->uid, join(directory, todo->destination), todo->overwrite, &got.finished,
+                                    &got.error);
+    else if (strcmp(todo->call, "remove") == 0)
+        got.result = upload_remove(store, todo->uid, &got.error);
+    else if (strcmp(todo->call, "cleanup") == 0) {
+        upload_expiry expiry = UPLOAD_EXPIRY_INIT;
+        expiry.unfinished_age = expiry.finished_age = expiry.gone_age = 0;
+        expiry.dry_run = todo->dry_run;
+        got.result = upload_cleanup(store, &expiry, &got.cleaned, &got.error);
+    } else if (strcmp(todo->call, "take") == 0)
         take(store, todo->uid, directory);
-    else if (strcmp(todo->call, "list") == 0)
+    else if (strcmp(todo->call, "list") == 0) {
+        got.uploads = count_uploads(store);
         got.entries = count_entries(directory);
-    else
+    } else
         fail("not understood", "call", todo->call);
     return got;
+}
+
+/* The ranges of either, as a transcript has them. */
+static const char *ranges_of(const outcome *got)
+{
+    static char text[1024];
+    const size_t missing = upload_inspection_missing_ranges(got->inspection);
+    const size_t count = missing + upload_verification_damaged_ranges(got->verification);
+    size_t i, end = 0;
+    text[end++] = '[';
+    for (i = 0; i < count; i++) {
+        const uint64_t first = upload_inspection_range_first(got->inspection, i) +
+                               upload_verification_range_first(got->verification, i);
+        const uint64_t size = upload_inspection_range_count(got->inspection, i) +
+                              upload_verification_range_count(got->verification, i);
+        end += (size_t)snprintf(text + end, sizeof text - end, "%s[%llu,%llu]", i == 0 ? "" : ",",
+                                (unsigned long long)first, (unsigned long long)size);
+        CHECK(end < sizeof text - 1);
+    }
+    memcpy(text + end, "]", 2);
+    return text;
+}
+
+static const char *phase_of(const outcome *got)
+{
+    const char *const names[] = {"", "receiving", "complete", "gone"};
+    return names[upload_inspection_phase(got->inspection) + upload_verification_phase(got->verification)];
 }
 
 static void check_fact(const outcome *got, const char *name, const char *value)
@@ -221,13 +336,37 @@ static void check_fact(const outcome *got, const char *name, const char *value)
     if (strcmp(name, "result") == 0)
         shown = upload_result_name((int32_t)got->result);
     else if (strcmp(name, "file_name") == 0)
-        shown = upload_finished_file_name(got->finished);
+        shown = got->inspection ? upload_inspection_file_name(got->inspection) : upload_finished_file_name(got->finished);
+    else if (strcmp(name, "phase") == 0)
+        shown = phase_of(got);
+    else if (strcmp(name, "missing") == 0 || strcmp(name, "damaged") == 0)
+        shown = ranges_of(got);
+    else if (strcmp(name, "chunk_count") == 0)
+        number = upload_inspection_chunk_count(got->inspection);
+    else if (strcmp(name, "received_count") == 0)
+        number = upload_inspection_received_count(got->inspection);
+    else if (strcmp(name, "next_chunk") == 0)
+        number = upload_inspection_next_chunk(got->inspection);
+    else if (strcmp(name, "checked_count") == 0)
+        number = upload_verification_checked_count(got->verification);
+    else if (strcmp(name, "damaged_count") == 0)
+        number = upload_verification_damaged_count(got->verification);
+    else if (strcmp(name, "unfinished") == 0)
+        number = got->cleaned.unfinished;
+    else if (strcmp(name, "finished") == 0)
+        number = got->cleaned.finished;
+    else if (strcmp(name, "gone") == 0)
+        number = got->cleaned.gone;
+    else if (strcmp(name, "leftovers") == 0)
+        number = got->cleaned.leftovers;
+    else if (strcmp(name, "uploads") == 0)
+        number = got->uploads;
     else if (strcmp(name, "limit") == 0)
         shown = upload_error_limit(got->error);
     else if (strcmp(name, "received_all") == 0)
         shown = got->receipt.received_all ? "true" : "false";
     else if (strcmp(name, "total_size") == 0)
-        number = upload_finished_total_size(got->finished);
+        number = upload_finished_total_size(got->finished) + upload_inspection_total_size(got->inspection);
     else if (strcmp(name, "crc32c") == 0)
         number = upload_finished_crc32c(got->finished);
     else if (strcmp(name, "missing_count") == 0)
@@ -237,7 +376,7 @@ static void check_fact(const outcome *got, const char *name, const char *value)
     else if (strcmp(name, "limit_value") == 0)
         number = upload_error_limit_value(got->error);
     else if (strcmp(name, "received_size") == 0)
-        number = upload_error_received_size(got->error);
+        number = upload_error_received_size(got->error) + upload_inspection_received_size(got->inspection);
     else if (strcmp(name, "declared_size") == 0)
         number = upload_error_declared_size(got->error);
     else if (strcmp(name, "entries") == 0)
@@ -253,8 +392,13 @@ static void check_fact(const outcome *got, const char *name, const char *value)
 
 static void perform(const upload_store *store, const char *directory, step *todo)
 {
-    outcome got = call(store, directory, todo);
+    upload_store *view = NULL;
+    outcome got;
     size_t i;
+    if (todo->owner != NULL)
+        CHECK_RESULT(UPLOAD_OK, upload_store_for_owner(store, todo->owner, strlen(todo->owner), &view, NULL));
+    got = call(view == NULL ? store : view, directory, todo);
+    upload_store_free(view);
     for (i = 0; i < todo->fact_count; i++) {
         check_fact(&got, todo->facts[i].name, todo->facts[i].value);
         free(todo->facts[i].value);
@@ -267,8 +411,16 @@ static void perform(const upload_store *store, const char *directory, step *todo
         copy(variables[variable_count++].uid, UPLOAD_UID_SIZE, got.receipt.upload_uid);
     }
     upload_finished_free(got.finished);
+    upload_inspection_free(got.inspection);
+    upload_verification_free(got.verification);
     upload_error_free(got.error);
     free(todo->file_name);
+    free(todo->upload_key);
+    free(todo->checksum);
+    free(todo->file_digest);
+    free(todo->owner);
+    free(todo->name);
+    free(todo->destination);
     free(todo->content.start);
     free(todo->expected_content.start);
     memset(todo, 0, sizeof *todo);

@@ -32,6 +32,51 @@ static void check_chunk_sizes(const upload_store *store)
     CHECK_RESULT(UPLOAD_OK, upload_handle_chunk(store, &chunk, &receipt, NULL));
 }
 
+/* A program that was compiled before the members behind content_size were there: what lies behind its struct is
+ * not looked at. */
+static void check_earlier_chunk(const upload_store *store)
+{
+    const size_t first_release = offsetof(upload_chunk, upload_key);
+    upload_receipt receipt = UPLOAD_RECEIPT_INIT;
+    upload_chunk chunk = chunk_of(&receipt, 3, 0, 1, "abc", 3);
+    size_t size;
+
+    memset((char *)&chunk + first_release, 0xa5, sizeof chunk - first_release);
+    chunk.struct_size = first_release;
+    CHECK_RESULT(UPLOAD_OK, upload_handle_chunk(store, &chunk, &receipt, NULL));
+    check_upload(store, receipt.upload_uid, "abc", 3);
+
+    /* No header ever ended within a member. */
+    for (size = first_release + 1; size < sizeof chunk; size++) {
+        if (size % 8 != 0) {
+            chunk.struct_size = size;
+            CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_handle_chunk(store, &chunk, &receipt, NULL));
+        }
+    }
+}
+
+static void check_expiry_sizes(const upload_store *store)
+{
+    upload_expiry expiry = UPLOAD_EXPIRY_INIT;
+    upload_cleaned cleaned = UPLOAD_CLEANED_INIT;
+    struct {
+        upload_expiry known;
+        uint64_t more;
+    } later = {UPLOAD_EXPIRY_INIT, 0};
+
+    expiry.struct_size = sizeof expiry - 8;
+    CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_cleanup(store, &expiry, &cleaned, NULL));
+    expiry.struct_size = sizeof expiry;
+    cleaned.struct_size = sizeof cleaned - 8;
+    CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_cleanup(store, &expiry, &cleaned, NULL));
+    cleaned.struct_size = sizeof cleaned;
+    CHECK_RESULT(UPLOAD_OK, upload_cleanup(store, &expiry, &cleaned, NULL));
+    later.known.struct_size = sizeof later;
+    CHECK_RESULT(UPLOAD_OK, upload_cleanup(store, &later.known, NULL, NULL));
+    later.more = 1;
+    CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_cleanup(store, &later.known, NULL, NULL));
+}
+
 static void check_later_chunk(const upload_store *store)
 {
     upload_receipt receipt = UPLOAD_RECEIPT_INIT;
@@ -106,6 +151,8 @@ int main(int argc, char **argv)
     CHECK(argc == 2);
     store = open_store(join(argv[1], "store"));
     check_chunk_sizes(store);
+    check_earlier_chunk(store);
+    check_expiry_sizes(store);
     check_later_chunk(store);
     check_receipt_sizes(store);
     check_odd_addresses(store);

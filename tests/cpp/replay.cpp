@@ -73,6 +73,10 @@ private:
             options_.max_total_size(std::stoull(value));
         else if (name == "max_chunk_count")
             options_.max_chunk_count(std::stoull(value));
+        else if (name == "max_store_size")
+            options_.max_store_size(std::stoull(value));
+        else if (name == "all_owners")
+            options_.all_owners(value == "true");
         else if (name == "min_free_space")
             options_.min_free_space(std::stoull(value));
         else if (name == "prefix")
@@ -91,14 +95,22 @@ private:
 
     std::string uid(const std::string &text) const { return text.substr(0, 1) == "$" ? saved_.at(text.substr(1)) : text; }
 
+    static std::string argument(const step &step, const char *name)
+    {
+        const auto found = step.arguments.find(name);
+        return found == step.arguments.end() ? std::string() : found->second;
+    }
+
     cu::chunk chunk_of(const step &step) const
     {
         const auto number = [&](const char *name) { return std::stoull(step.arguments.at(name)); };
-        const auto name = step.arguments.find("file_name");
         cu::chunk chunk;
         chunk.upload_uid = uid(step.arguments.at("upload_uid"));
-        if (name != step.arguments.end())
-            chunk.file_name = name->second;
+        chunk.file_name = argument(step, "file_name");
+        chunk.checksum = argument(step, "checksum");
+        chunk.file_digest = argument(step, "file_digest");
+        if (step.arguments.count("upload_key") != 0)
+            chunk.upload_key = step.arguments.at("upload_key");
         chunk.total_size = number("total_size");
         chunk.chunk_number = number("chunk_number");
         chunk.chunk_count = number("chunk_count");
@@ -106,39 +118,130 @@ private:
         return chunk;
     }
 
+    static facts facts_of(const cu::finished &finished, const step &step)
+    {
+        CHECK(!step.expected_content || content_of(finished.path()) == *step.expected_content);
+        return {{"file_name", finished.file_name()},
+                {"total_size", std::to_string(finished.total_size())},
+                {"crc32c", std::to_string(finished.crc32c())}};
+    }
+
+    static std::string text(const std::vector<cu::chunk_range> &ranges)
+    {
+        std::string text;
+        for (const cu::chunk_range &range : ranges)
+            text += (text.empty() ? "[" : ",[") + std::to_string(range.first) + "," + std::to_string(range.count) + "]";
+        return "[" + text + "]";
+    }
+
+    static std::string text(cu::phase phase)
+    {
+        return phase == cu::phase::receiving ? "receiving" : phase == cu::phase::complete ? "complete" : "gone";
+    }
+
+    static facts facts_of(const cu::inspection &seen)
+    {
+        return {{"file_name", seen.file_name},
+                {"total_size", std::to_string(seen.total_size)},
+                {"chunk_count", std::to_string(seen.chunk_count)},
+                {"received_size", std::to_string(seen.received_size)},
+                {"received_count", std::to_string(seen.received_count)},
+                {"phase", text(seen.phase)},
+                {"missing", text(seen.missing)},
+                {"next_chunk", std::to_string(seen.next_chunk.value_or(0))}};
+    }
+
+    static facts facts_of(const cu::verification &found)
+    {
+        return {{"phase", text(found.phase)},
+                {"checked_count", std::to_string(found.checked_count)},
+                {"damaged_count", std::to_string(found.damaged_count)},
+                {"damaged", text(found.damaged)}};
+    }
+
+    static facts facts_of(const cu::cleaned &cleaned)
+    {
+        return {{"unfinished", std::to_string(cleaned.unfinished)},
+                {"finished", std::to_string(cleaned.finished)},
+                {"gone", std::to_string(cleaned.gone)},
+                {"leftovers", std::to_string(cleaned.leftovers)}};
+    }
+
+    void damage(const step &step)
+    {
+        const auto path = directory_ / "store" / uid(step.arguments.at("uid")) / step.arguments.at("name");
+        std::string content = content_of(path.string());
+        content.at(std::stoul(step.arguments.at("at"))) ^= 1;
+        std::ofstream(path, std::ios::binary) << content;
+    }
+
     // What the call answered, under the names of a transcript.
-    facts call(const step &step)
+    facts call(const cu::store &store, const step &step)
     {
         const std::string &call = step.arguments.at("call");
+        const std::string uid = this->uid(argument(step, "uid"));
+        const auto is = [&](const char *name) { return argument(step, name) == "true"; };
         if (call == "handle_chunk") {
-            const cu::receipt receipt = store_->handle_chunk(chunk_of(step));
+            const cu::receipt receipt = store.handle_chunk(chunk_of(step));
             if (!step.save_uid.empty())
                 saved_[step.save_uid] = receipt.upload_uid;
             return {{"received_all", receipt.received_all ? "true" : "false"}};
         }
         if (call == "get") {
-            const cu::finished finished = store_->get(uid(step.arguments.at("uid")));
-            CHECK(!step.expected_content || content_of(finished.path()) == *step.expected_content);
-            return {{"file_name", finished.file_name()},
-                    {"total_size", std::to_string(finished.total_size())},
-                    {"crc32c", std::to_string(finished.crc32c())}};
+            return facts_of(store.get(uid), step);
+        }
+        if (call == "move_to") {
+            const std::string destination = (directory_ / step.arguments.at("destination")).string();
+            return facts_of(store.move_to(uid, destination, is("overwrite")), step);
+        }
+        if (call == "uid_for_key") {
+            const std::string found = store.uid_for_key(step.arguments.at("upload_key"));
+            saved_[step.save_uid] = found;
+            return {};
+        }
+        if (call == "same") {
+            CHECK(uid == this->uid(step.arguments.at("other")));
+            return {};
+        }
+        if (call == "inspect") {
+            const std::string from = argument(step, "from_chunk");
+            return facts_of(store.inspect(uid, from.empty() ? 0 : std::stoull(from)));
+        }
+        if (call == "verify")
+            return facts_of(store.verify(uid));
+        if (call == "damage") {
+            damage(step);
+            return {};
+        }
+        if (call == "remove") {
+            store.remove(uid);
+            return {};
+        }
+        if (call == "cleanup") {
+            const std::chrono::seconds now(0);
+            return facts_of(store.cleanup({now, now, now, 1000, is("dry_run")}));
         }
         if (call == "take") {
             const std::string taken = "taken" + std::to_string(taken_++);
-            std::filesystem::rename(store_->get(uid(step.arguments.at("uid"))).path(), directory_ / taken);
+            std::filesystem::rename(store.get(uid).path(), directory_ / taken);
             return {};
         }
         CHECK(call == "list");
         std::error_code absent;
         const std::filesystem::directory_iterator entries(directory_ / "store", absent);
-        return {{"entries", std::to_string(std::distance(begin(entries), end(entries)))}};
+        int uploads = 0;
+        for (const cu::listed &upload : store.list())
+            uploads += !upload.uid.empty();
+        return {{"uploads", std::to_string(uploads)},
+                {"entries", std::to_string(std::distance(begin(entries), end(entries)))}};
     }
 
     void perform(const step &step)
     {
         facts got;
         try {
-            got = call(step);
+            const std::string owner = argument(step, "owner");
+            got = owner.empty() ? call(*store_, step) : call(store_->for_owner(owner), step);
             got["result"] = "ok";
         } catch (const cu::error &error) {
             got = {{"result", error.name()},

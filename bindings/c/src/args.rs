@@ -60,6 +60,18 @@ pub(crate) unsafe fn uid<'a>(uid: *const c_char) -> Cow<'a, str> {
     }
 }
 
+/// A uid that must be there.
+///
+/// # Safety
+/// As for [`uid`].
+pub(crate) unsafe fn required_uid<'a>(text: *const c_char) -> Result<Cow<'a, str>> {
+    if text.is_null() {
+        return Err(invalid("uid is NULL"));
+    }
+    // SAFETY: by this function's contract.
+    Ok(unsafe { uid(text) })
+}
+
 /// A path: any bytes, but some.
 ///
 /// # Safety

@@ -3,13 +3,13 @@
 use std::ffi::{c_char, c_void};
 use std::mem::{offset_of, size_of};
 
-use engine::{Chunk, Receipt, Result};
+use engine::{Chunk, Receipt, Result, Uid};
 
 use crate::error::upload_error;
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
-use crate::{args, boundary};
+use crate::{args, boundary, versioned};
 
 /// Room for a uid with its NUL, in this and all later versions: a uid is always shorter than this.
 /// How long exactly, and of which characters, may change.
@@ -43,6 +43,22 @@ pub struct upload_chunk {
     /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
     /// they can add up: at most total_size, and just that if there is one chunk only.
     pub content_size: usize,
+    /// A name for the upload that the client made, any bytes, in place of a uid; not looked at when there
+    /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+    /// it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
+    /// unless the store has an owner. NULL for none. Since 0.2.
+    pub upload_key: *const c_void,
+    /// How many bytes that are; 0 for none.
+    pub upload_key_size: usize,
+    /// Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:"
+    /// or "sha-256=:...:", base64 between the colons, or both with a comma. If the content has another,
+    /// the chunk is UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
+    pub checksum: *const c_char,
+    /// A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
+    /// finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
+    /// chunks that are sent again can repair it. That of the first chunk stands; later ones may leave
+    /// it out or repeat it. NULL or "" for none. Since 0.2.
+    pub file_digest: *const c_char,
 }
 
 /// The answer to an accepted chunk. Start with UPLOAD_RECEIPT_INIT. Written on success only, so one
@@ -61,9 +77,9 @@ pub struct upload_receipt {
     pub received_all: i32,
 }
 
-// These are the sizes and offsets of the first release; a new member goes to the end, and gets a line here.
+// Sizes and offsets never change but at the end; a new member goes there, and gets a line here.
 const _: () = {
-    assert!(size_of::<upload_chunk>() == 64);
+    assert!(size_of::<upload_chunk>() == 96);
     assert!(offset_of!(upload_chunk, struct_size) == 0);
     assert!(offset_of!(upload_chunk, upload_uid) == 8);
     assert!(offset_of!(upload_chunk, file_name) == 16);
@@ -72,6 +88,10 @@ const _: () = {
     assert!(offset_of!(upload_chunk, chunk_count) == 40);
     assert!(offset_of!(upload_chunk, content) == 48);
     assert!(offset_of!(upload_chunk, content_size) == 56);
+    assert!(offset_of!(upload_chunk, upload_key) == 64);
+    assert!(offset_of!(upload_chunk, upload_key_size) == 72);
+    assert!(offset_of!(upload_chunk, checksum) == 80);
+    assert!(offset_of!(upload_chunk, file_digest) == 88);
     assert!(size_of::<upload_receipt>() == 80);
     assert!(offset_of!(upload_receipt, struct_size) == 0);
     assert!(offset_of!(upload_receipt, upload_uid) == 8);
@@ -81,9 +101,6 @@ const _: () = {
 /// The smallest `struct_size` of each: that of the first release.
 const CHUNK_MIN: usize = 64;
 const RECEIPT_MIN: usize = 80;
-
-/// No later version will be larger. A `struct_size` beyond is rubbish, and must not be read up to.
-const CHUNK_MAX: usize = 4096;
 
 /// Receives one chunk. When it returns UPLOAD_OK, the chunk is kept, as safely as the store's durability
 /// says, and the receipt tells which upload it belongs to.
@@ -108,7 +125,7 @@ pub unsafe extern "C" fn upload_handle_chunk(
         // SAFETY: NULL or a live handle, by the header's contract.
         let store = unsafe { args::required("store", store) }?;
         // SAFETY: NULL or `struct_size` bytes that start with it, by the header's contract.
-        let chunk = unsafe { known_part(chunk) }?;
+        let chunk = unsafe { versioned::known_part("chunk", chunk, CHUNK_MIN) }?;
         // SAFETY: as for the chunk, and writable.
         let receipt = unsafe { ReceiptOut::new(receipt) }?;
         // SAFETY: NULL or a C string, by the header's contract. It may lie in the receipt, which is written after its
@@ -123,42 +140,24 @@ pub unsafe extern "C" fn upload_handle_chunk(
             chunk_count: chunk.chunk_count,
             // SAFETY: `content_size` readable bytes, by the header's contract.
             content: unsafe { args::bytes("content", chunk.content, chunk.content_size) }?,
-            ..Chunk::default()
+            // SAFETY: `upload_key_size` readable bytes, by the header's contract.
+            upload_key: unsafe { args::bytes("upload_key", chunk.upload_key, chunk.upload_key_size) }?,
+            // SAFETY: NULL or C strings, by the header's contract.
+            checksum: unsafe { args::text("checksum", chunk.checksum) }?,
+            // SAFETY: as above.
+            file_digest: unsafe { args::text("file_digest", chunk.file_digest) }?,
         };
         receipt.write(&store.handle_chunk(&chunk)?);
         Ok(())
     })
 }
 
-/// A copy of the part of a chunk that this version knows; what lies beyond must be zero.
-///
-/// Structs are read and written unaligned: other languages lay them out in byte buffers.
-///
-/// # Safety
-/// `chunk` is NULL or points to a `struct_size` and as many readable bytes as that says.
-unsafe fn known_part(chunk: *const upload_chunk) -> Result<upload_chunk> {
-    const KNOWN: usize = size_of::<upload_chunk>();
-    if chunk.is_null() {
-        return Err(args::invalid("chunk is NULL"));
-    }
-    // SAFETY: `struct_size` is the first member.
-    let size = unsafe { chunk.cast::<usize>().read_unaligned() };
-    if !(CHUNK_MIN..=CHUNK_MAX).contains(&size) {
-        return Err(args::invalid(format!("the chunk's struct_size is {size}; was UPLOAD_CHUNK_INIT used?")));
-    }
-    if size > KNOWN {
-        // SAFETY: within `size` bytes, by this function's contract.
-        let unknown = unsafe { std::slice::from_raw_parts(chunk.cast::<u8>().add(KNOWN), size - KNOWN) };
-        if unknown.iter().any(|&byte| byte != 0) {
-            return Err(args::invalid(format!(
-                "the chunk's struct_size is {size}, with members unknown to this version"
-            )));
-        }
-    }
-    // The first release is still the current one, so there is no shorter struct to complete with zeros.
-    const { assert!(CHUNK_MIN == KNOWN) };
-    // SAFETY: at least `KNOWN` bytes; any bytes are an `upload_chunk`.
-    Ok(unsafe { chunk.read_unaligned() })
+/// A uid as C has it: NUL-terminated in a fixed room.
+pub(crate) fn uid_text(uid: &Uid) -> [u8; UPLOAD_UID_SIZE] {
+    let mut text = [0; UPLOAD_UID_SIZE];
+    // One byte stays: the NUL.
+    text[..UPLOAD_UID_SIZE - 1][..uid.as_str().len()].copy_from_slice(uid.as_str().as_bytes());
+    text
 }
 
 /// Where the receipt goes.
@@ -168,23 +167,14 @@ impl ReceiptOut {
     /// # Safety
     /// `receipt` is NULL or points to a `struct_size` and as many writable bytes as that says, until the last use.
     unsafe fn new(receipt: *mut upload_receipt) -> Result<ReceiptOut> {
-        if receipt.is_null() {
-            return Err(args::invalid("receipt is NULL"));
-        }
-        // SAFETY: `struct_size` is the first member.
-        let size = unsafe { receipt.cast::<usize>().read_unaligned() };
-        if size < RECEIPT_MIN {
-            return Err(args::invalid(format!("the receipt's struct_size is {size}; was UPLOAD_RECEIPT_INIT used?")));
-        }
+        // SAFETY: by this function's contract.
+        unsafe { versioned::check_size("receipt", receipt, RECEIPT_MIN) }?;
         Ok(ReceiptOut(receipt))
     }
 
     /// Fills the members. All of them are in every `struct_size` that `new` lets pass.
     fn write(self, answer: &Receipt) {
-        let uid = answer.upload_uid.as_str().as_bytes();
-        let mut text = [0; UPLOAD_UID_SIZE];
-        // One byte stays: the NUL.
-        text[..UPLOAD_UID_SIZE - 1][..uid.len()].copy_from_slice(uid);
+        let text = uid_text(&answer.upload_uid);
         // SAFETY: by the contract of `new`; no reference to the receipt's memory is alive.
         unsafe {
             (&raw mut (*self.0).upload_uid).cast::<[u8; UPLOAD_UID_SIZE]>().write_unaligned(text);

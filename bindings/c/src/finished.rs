@@ -35,16 +35,19 @@ pub(crate) struct Strings {
 
 impl Strings {
     pub(crate) fn new(finished: Finished) -> Result<Strings> {
-        // The path came in as a C string and the engine refuses file names with NUL.
-        let c_string = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::Internal("a NUL in a text".into()));
         Ok(Strings {
-            uid: c_string(finished.uid.as_str().into())?,
-            path: c_string(finished.path.into_os_string().into_vec())?,
-            file_name: c_string(finished.file_name.into_bytes())?,
+            uid: c_text(finished.uid.as_str())?,
+            path: c_text(finished.path.into_os_string().into_vec())?,
+            file_name: c_text(finished.file_name)?,
             total_size: finished.total_size,
             crc32c: finished.crc32c,
         })
     }
+}
+
+/// A text for C. Paths came in as C strings, and the engine refuses file names with NUL.
+pub(crate) fn c_text(bytes: impl Into<Vec<u8>>) -> Result<CString> {
+    CString::new(bytes).map_err(|_| Error::Internal("a NUL in a text".into()))
 }
 
 /// Asks for the assembled file of an upload and sets *finished, to be freed with upload_finished_free.
@@ -69,12 +72,50 @@ pub unsafe extern "C" fn upload_get(
         // SAFETY: NULL or a live handle, by the header's contract.
         let store = unsafe { args::required("store", store) }?;
         args::wanted("finished", &finished)?;
-        if uid.is_null() {
-            return Err(args::invalid("uid is NULL"));
-        }
-        // SAFETY: a C string, by the header's contract.
-        let uid = unsafe { args::uid(uid) };
+        // SAFETY: NULL or a C string, by the header's contract.
+        let uid = unsafe { args::required_uid(uid) }?;
         finished.give(Strings::new(store.get(&uid)?)?);
+        Ok(())
+    })
+}
+
+/// Puts the assembled file at its permanent place, destination, finishing the upload if need be, and sets
+/// *finished, whose path is the destination, to be freed with upload_finished_free; finished may be NULL.
+/// From then on the upload is UPLOAD_GONE.
+///
+/// A rename where that is possible. Onto another file system it is copied, by the kernel where it can,
+/// and appears when it is whole: until then it is a hidden file beside the destination, and a copy that was cut
+/// off goes on where it was. From level UPLOAD_DURABILITY_COMPLETE on it is on disk when the call returns. A
+/// relative path is resolved against the current directory. What is there already is replaced only if
+/// overwrite is 1; otherwise it is 0.
+///
+/// May be repeated, after a crash at any instant: the same destination succeeds again while the file is
+/// there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
+///
+/// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there; and with
+/// UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
+/// destination has no file name or lies in the upload's own directory.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_move_to(
+    store: *const upload_store,
+    uid: *const c_char,
+    destination: *const c_char,
+    overwrite: i32,
+    finished: *mut *mut upload_finished,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let (finished, error) = unsafe { (Out::cleared(finished), Out::cleared(error)) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let store = unsafe { args::required("store", store) }?;
+        // SAFETY: NULL or C strings, by the header's contract.
+        let (uid, destination) = unsafe { (args::required_uid(uid)?, args::path("destination", destination)?) };
+        if !(0..=1).contains(&overwrite) {
+            return Err(args::invalid(format!("overwrite is {overwrite}")));
+        }
+        finished.give(Strings::new(store.move_to(&uid, destination, overwrite == 1)?)?);
         Ok(())
     })
 }

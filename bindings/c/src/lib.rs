@@ -68,6 +68,10 @@
 //! during a call. Where a limit on the size of files may apply, ignore SIGXFSZ: then it is UPLOAD_IO with
 //! EFBIG. When memory runs out, the process is aborted.
 //!
+//! After a break, upload_inspect tells in one call what is missing. A client that may lose the answer to
+//! its first chunk makes an upload_key and sends it with each: then chunks need no uid. With
+//! upload_store_for_owner every user has a store of their own.
+//!
 //! Time. Every call blocks and cannot be interrupted; a program with an event loop calls from a thread.
 //! upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the size of the file
 //! and the number of chunks. upload_get takes time in proportion to the number of chunks: the file is put
@@ -80,10 +84,10 @@
 //! Files. Each upload is one directory, named after its uid, in the directory of the store. Opening a
 //! store creates nothing; the first chunk creates the directory if only its last component is missing.
 //! The finished file is the caller's: read it, rename it elsewhere or remove it; the upload then answers
-//! UPLOAD_GONE. Do not write to it where it lies: later calls could not tell that from damage. To forget an
-//! upload, remove its directory, which is named prefix and uid, at any time; take the uid from a receipt or
-//! from upload_finished_uid, not from a client. Nothing expires by itself: the directory's modification
-//! time follows the last accepted chunk or upload_get, to a second, and a cleaner can go by it.
+//! UPLOAD_GONE. Best upload_move_to puts it at its place: once, whole, and as often as it has to be repeated.
+//! Do not write to the file where it lies: later calls could not tell that from damage. upload_remove
+//! forgets an upload. Nothing expires by itself: call upload_cleanup now and then, or remove the directories
+//! yourself, whose modification time follows the last accepted chunk or upload_get, to a second.
 //!
 //! Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
 //! UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
@@ -92,13 +96,14 @@
 //! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
 //! with other bytes or in uneven sizes can take it to twice the file, never further.
 //!
-//! Secrets. A uid is the only thing that protects an upload: whoever knows it may add to the upload
-//! and learn where its file is. It is random and cannot be guessed. Messages show its first eight
+//! Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
+//! add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
+//! upload_key that can. Messages show its first eight
 //! digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
 //!
 //! Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
 //! removed or changed: programs compiled with an older header keep working with a newer library.
-//! Functions, results and members at the end of upload_chunk and upload_receipt may be added.
+//! Functions, results and members at the end of structs with a struct_size may be added.
 
 #![allow(non_camel_case_types)] // the names are C's
 #![allow(clippy::missing_safety_doc)] // the contract of each function is written for C, above and in its comment
@@ -107,6 +112,7 @@
 mod args;
 mod boundary;
 mod handle;
+mod versioned;
 
 // The rest is in the order in which a reader of the header wants it.
 
@@ -119,6 +125,16 @@ mod store;
 mod chunk;
 
 mod finished;
+
+mod key;
+
+mod inspection;
+
+mod verification;
+
+mod expiry;
+
+mod list;
 
 mod error;
 

@@ -75,6 +75,27 @@ pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_
     set(options, |options| options.min_free_space = bytes)
 }
 
+/// The most bytes that all uploads of the store together may declare, those that are not finished and
+/// those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
+/// UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
+/// store should have it: uploads made without it count only when the store is counted anew. Since 0.2.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {
+    set(options, |options| options.max_store_size = bytes)
+}
+
+/// 1: the store sees the uploads of every owner, as an administrator's tool does. 0, the default: it sees those
+/// without an owner, and a view those of its own. Since 0.2.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_options_set_all_owners(options: *mut upload_options, all: i32) -> upload_result {
+    match all {
+        0 | 1 => set(options, |options| options.all_owners = all == 1),
+        _ => upload_result::UPLOAD_INVALID_ARGUMENT,
+    }
+}
+
 /// What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
 /// upload keeps the highest level with which it was ever called. Whatever the level, upload_get returns
 /// only the right bytes: after a power failure it reads what was not known to be on disk, compares it
@@ -162,6 +183,9 @@ mod tests {
             assert_eq!(after(|o| upload_options_set_max_total_size(o, 5)), changed(|o| o.max_total_size = 5));
             assert_eq!(after(|o| upload_options_set_max_chunk_count(o, 5)), changed(|o| o.max_chunk_count = 5));
             assert_eq!(after(|o| upload_options_set_min_free_space(o, 5)), changed(|o| o.min_free_space = 5));
+            assert_eq!(after(|o| upload_options_set_max_store_size(o, 5)), changed(|o| o.max_store_size = 5));
+            assert_eq!(after(|o| upload_options_set_all_owners(o, 1)), changed(|o| o.all_owners = true));
+            assert_eq!(after(|o| upload_options_set_all_owners(o, 0)), changed(|_| {}));
             assert_eq!(after(|o| upload_options_set_prefix(o, c"u_".as_ptr())), changed(|o| o.prefix = "u_".into()));
             assert_eq!(after(|o| upload_options_set_dir_mode(o, 0o750)), changed(|o| o.dir_mode = 0o750));
             assert_eq!(after(|o| upload_options_set_file_mode(o, 0o640)), changed(|o| o.file_mode = 0o640));
@@ -179,6 +203,9 @@ mod tests {
         unsafe {
             for number in [-1, 3, i32::MIN, i32::MAX] {
                 assert_eq!(after(|o| upload_options_set_durability(o, number)), refused);
+            }
+            for number in [-1, 2, i32::MIN] {
+                assert_eq!(after(|o| upload_options_set_all_owners(o, number)), refused);
             }
             for prefix in [c"a/b", c"\xff"] {
                 assert_eq!(after(|o| upload_options_set_prefix(o, prefix.as_ptr())), refused);

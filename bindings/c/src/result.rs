@@ -23,7 +23,8 @@ pub enum upload_result {
     /// upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
     /// say which limit. Nothing was stored. (413)
     UPLOAD_LIMIT_EXCEEDED = 2,
-    /// Reserved: nothing is sent with a checksum yet. (400)
+    /// The chunk does not have the checksum that came with it, and nothing was stored: send it again. Or,
+    /// from upload_get and upload_move_to: the file does not have the one that its first chunk declared. (400)
     UPLOAD_CHECKSUM_MISMATCH = 3,
     /// There is no such upload: the uid is unknown, malformed, or of another store, which is not told
     /// apart; or the upload was removed. Start a new one. (404)

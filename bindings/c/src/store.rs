@@ -1,6 +1,6 @@
 //! `upload_store`: a directory in which uploads are received.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use engine::Store;
 
@@ -52,6 +52,37 @@ pub unsafe extern "C" fn upload_store_open(
         // SAFETY: NULL or a live handle that nobody changes during the call, by the header's contract.
         let options = unsafe { handle::borrow(options) }.cloned().unwrap_or_default();
         store.give(Store::open(path, options)?);
+        Ok(())
+    })
+}
+
+/// Makes a view of the store that is bound to an owner, and sets *view, a store like any other, to be freed
+/// with upload_store_free; store may be freed before. owner is any bytes that name who is calling, 1 to
+/// 1024: a user's id, say.
+///
+/// An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
+/// view for the same owner, just as if it did not exist; and through the view all others are. Of the owner
+/// only a keyed digest is kept on disk.
+///
+/// Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_store_for_owner(
+    store: *const upload_store,
+    owner: *const c_void,
+    size: usize,
+    view: *mut *mut upload_store,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let (view, error) = unsafe { (Out::cleared(view), Out::cleared(error)) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let store = unsafe { args::required("store", store) }?;
+        args::wanted("view", &view)?;
+        // SAFETY: so many readable bytes, by the header's contract.
+        let owner = unsafe { args::bytes("owner", owner, size) }?;
+        view.give(store.for_owner(owner)?);
         Ok(())
     })
 }

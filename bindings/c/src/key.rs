@@ -1,0 +1,43 @@
+//! The uid of an upload that a client named itself.
+
+use std::ffi::{c_char, c_void};
+
+use crate::chunk::{UPLOAD_UID_SIZE, uid_text};
+use crate::error::upload_error;
+use crate::handle::Out;
+use crate::result::upload_result;
+use crate::store::upload_store;
+use crate::{args, boundary};
+
+/// Writes the uid of the upload that was or would be made with this upload_key through this store into
+/// uid, NUL-terminated: room for UPLOAD_UID_SIZE bytes. Makes no upload, and does not look whether there
+/// is one; the first use of a key makes the store's directory and its secret, if need be.
+///
+/// Fails with UPLOAD_INVALID_ARGUMENT if store, upload_key or uid is NULL, the key is empty or longer than
+/// 256 bytes, or shorter than 16 while the store has no owner; UPLOAD_IO; UPLOAD_NO_SPACE. uid is written on
+/// success only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_uid_for_key(
+    store: *const upload_store,
+    upload_key: *const c_void,
+    upload_key_size: usize,
+    uid: *mut c_char,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let error = unsafe { Out::cleared(error) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let store = unsafe { args::required("store", store) }?;
+        if uid.is_null() {
+            return Err(args::invalid("uid is NULL"));
+        }
+        // SAFETY: so many readable bytes, by the header's contract.
+        let key = unsafe { args::bytes("upload_key", upload_key, upload_key_size) }?;
+        let text = uid_text(&store.uid_for_key(key)?);
+        // SAFETY: room for UPLOAD_UID_SIZE bytes, by the header's contract.
+        unsafe { uid.cast::<[u8; UPLOAD_UID_SIZE]>().write_unaligned(text) };
+        Ok(())
+    })
+}

@@ -1,0 +1,149 @@
+//! `upload_list`: what is in a store.
+
+use std::ffi::{CString, c_char};
+
+use engine::{List, Listed};
+
+use crate::error::upload_error;
+use crate::finished::c_text;
+use crate::handle::{self, Handle, Out};
+use crate::inspection::{phase_number, seconds};
+use crate::result::upload_result;
+use crate::store::upload_store;
+use crate::{args, boundary};
+
+/// The uploads in a store, one after the other. It belongs to one thread at a time, and may outlive the
+/// store.
+pub struct upload_list {
+    _private: [u8; 0],
+}
+
+impl Handle for upload_list {
+    type Value = List;
+}
+
+/// One upload of a list. It may be shared between threads and may outlive the list. The functions below
+/// answer NULL or 0 when they are asked about NULL.
+pub struct upload_listed {
+    _private: [u8; 0],
+}
+
+impl Handle for upload_listed {
+    type Value = Entry;
+}
+
+// The header promises it.
+const _: () = handle::shareable::<Entry>();
+
+/// What is behind the handle.
+pub(crate) struct Entry {
+    uid: CString,
+    file_name: CString,
+    facts: Listed,
+}
+
+/// Begins to list the uploads that this store sees, in no particular order, and sets *list, to be freed
+/// with upload_list_free. A directory that does not exist is a store without uploads; what is not an upload is
+/// skipped. Uploads that come or go meanwhile may be listed or not.
+///
+/// Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or list is
+/// NULL.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_list_open(
+    store: *const upload_store,
+    list: *mut *mut upload_list,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let (list, error) = unsafe { (Out::cleared(list), Out::cleared(error)) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let store = unsafe { args::required("store", store) }?;
+        args::wanted("list", &list)?;
+        list.give(store.list()?);
+        Ok(())
+    })
+}
+
+/// Looks at the next upload and sets *listed, to be freed with upload_listed_free; to NULL behind the last
+/// one, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on with
+/// the one behind it.
+///
+/// Fails with UPLOAD_INVALID_ARGUMENT if list or listed is NULL.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn upload_list_next(
+    list: *mut upload_list,
+    listed: *mut *mut upload_listed,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let (listed, error) = unsafe { (Out::cleared(listed), Out::cleared(error)) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle that nobody else uses during the call, by the header's contract.
+        let list = unsafe { handle::borrow_mut(list) }.ok_or_else(|| args::invalid("list is NULL"))?;
+        args::wanted("listed", &listed)?;
+        if let Some(facts) = list.next().transpose()? {
+            let (uid, file_name) = (c_text(facts.uid.as_str())?, c_text(facts.file_name.as_str())?);
+            listed.give(Entry { uid, file_name, facts });
+        }
+        Ok(())
+    })
+}
+
+/// Frees the list. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_list_free(list: *mut upload_list) {
+    // SAFETY: NULL or a handle that is not used again, by the header's contract.
+    boundary::or((), || unsafe { handle::free(list) });
+}
+
+/// The uid of the upload.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_uid(listed: *const upload_listed) -> *const c_char {
+    ask(listed, std::ptr::null(), |entry| entry.uid.as_ptr())
+}
+
+/// The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
+/// and may be anything: do not make a path of it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_file_name(listed: *const upload_listed) -> *const c_char {
+    ask(listed, std::ptr::null(), |entry| entry.file_name.as_ptr())
+}
+
+/// The declared size of the file, in bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_total_size(listed: *const upload_listed) -> u64 {
+    ask(listed, 0, |entry| entry.facts.total_size)
+}
+
+/// The declared number of chunks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_chunk_count(listed: *const upload_listed) -> u64 {
+    ask(listed, 0, |entry| entry.facts.chunk_count)
+}
+
+/// What the upload is: one of the UPLOAD_PHASE_ values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_phase(listed: *const upload_listed) -> i32 {
+    ask(listed, 0, |entry| phase_number(entry.facts.phase))
+}
+
+/// When the last chunk was accepted or the file was last asked for: seconds since 1970-01-01 UTC.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_last_activity(listed: *const upload_listed) -> i64 {
+    ask(listed, 0, |entry| seconds(entry.facts.last_activity))
+}
+
+/// Frees the handle, and the strings that were asked of it. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_listed_free(listed: *mut upload_listed) {
+    // SAFETY: NULL or a handle that is not used again, by the header's contract.
+    boundary::or((), || unsafe { handle::free(listed) });
+}
+
+fn ask<T: Copy>(listed: *const upload_listed, absent: T, fact: impl FnOnce(&Entry) -> T) -> T {
+    // SAFETY: NULL or a live handle, by the header's contract.
+    boundary::or(absent, || unsafe { handle::borrow(listed) }.map_or(absent, fact))
+}
