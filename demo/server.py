@@ -52,7 +52,7 @@ def put_chunk(environ: dict[str, Any], uid: str) -> tuple[int, dict[str, Any]]:
     query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"], keep_blank_values=True).items()}
     try:
         size = int(environ.get("CONTENT_LENGTH") or 0)
-        numbers = {name: int(query[name]) for name in ("total_size", "chunk_number", "chunk_count")}
+        numbers: dict[str, Any] = {name: int(query[name]) for name in ("total_size", "chunk_number", "chunk_count")}
     except (KeyError, ValueError):
         return 400, {"error": "invalid_argument"}
     if not 0 <= size <= MAX_CHUNK:

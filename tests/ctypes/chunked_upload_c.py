@@ -23,6 +23,10 @@ class Chunk(ctypes.Structure):
         ("chunk_count", c_uint64),
         ("content", c_void_p),
         ("content_size", c_size_t),
+        ("upload_key", c_void_p),
+        ("upload_key_size", c_size_t),
+        ("checksum", c_char_p),
+        ("file_digest", c_char_p),
     ]
 
 
@@ -33,6 +37,33 @@ class Receipt(ctypes.Structure):
         ("struct_size", c_size_t),
         ("upload_uid", c_char * UPLOAD_UID_SIZE),
         ("received_all", c_int32),
+    ]
+
+
+class Expiry(ctypes.Structure):
+    """upload_expiry"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("unfinished_age", c_uint64),
+        ("finished_age", c_uint64),
+        ("gone_age", c_uint64),
+        ("max_removals", c_uint64),
+        ("dry_run", c_int32),
+    ]
+
+
+class Cleaned(ctypes.Structure):
+    """upload_cleaned"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("unfinished", c_uint64),
+        ("finished", c_uint64),
+        ("gone", c_uint64),
+        ("leftovers", c_uint64),
+        ("failed", c_uint64),
+        ("more", c_int32),
     ]
 
 
@@ -50,7 +81,38 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "upload_options_set_dir_mode": (c_int32, [_HANDLE, c_uint32]),
     "upload_options_set_file_mode": (c_int32, [_HANDLE, c_uint32]),
     "upload_store_open": (c_int32, [c_char_p, _HANDLE, _OUT, _OUT]),
+    "upload_options_set_max_store_size": (c_int32, [_HANDLE, c_uint64]),
+    "upload_options_set_all_owners": (c_int32, [_HANDLE, c_int32]),
+    "upload_store_for_owner": (c_int32, [_HANDLE, c_char_p, c_size_t, _OUT, _OUT]),
     "upload_store_free": (None, [_HANDLE]),
+    "upload_uid_for_key": (c_int32, [_HANDLE, c_char_p, c_size_t, c_char_p, _OUT]),
+    "upload_inspect": (c_int32, [_HANDLE, c_char_p, c_uint64, _OUT, _OUT]),
+    "upload_inspection_file_name": (c_char_p, [_HANDLE]),
+    "upload_inspection_total_size": (c_uint64, [_HANDLE]),
+    "upload_inspection_chunk_count": (c_uint64, [_HANDLE]),
+    "upload_inspection_received_size": (c_uint64, [_HANDLE]),
+    "upload_inspection_received_count": (c_uint64, [_HANDLE]),
+    "upload_inspection_phase": (c_int32, [_HANDLE]),
+    "upload_inspection_missing_ranges": (c_size_t, [_HANDLE]),
+    "upload_inspection_range_first": (c_uint64, [_HANDLE, c_size_t]),
+    "upload_inspection_range_count": (c_uint64, [_HANDLE, c_size_t]),
+    "upload_inspection_next_chunk": (c_uint64, [_HANDLE]),
+    "upload_inspection_free": (None, [_HANDLE]),
+    "upload_verify": (c_int32, [_HANDLE, c_char_p, _OUT, _OUT]),
+    "upload_verification_phase": (c_int32, [_HANDLE]),
+    "upload_verification_checked_count": (c_uint64, [_HANDLE]),
+    "upload_verification_damaged_count": (c_uint64, [_HANDLE]),
+    "upload_verification_damaged_ranges": (c_size_t, [_HANDLE]),
+    "upload_verification_range_first": (c_uint64, [_HANDLE, c_size_t]),
+    "upload_verification_range_count": (c_uint64, [_HANDLE, c_size_t]),
+    "upload_verification_free": (None, [_HANDLE]),
+    "upload_move_to": (c_int32, [_HANDLE, c_char_p, c_char_p, c_int32, _OUT, _OUT]),
+    "upload_remove": (c_int32, [_HANDLE, c_char_p, _OUT]),
+    "upload_cleanup": (c_int32, [_HANDLE, POINTER(Expiry), POINTER(Cleaned), _OUT]),
+    "upload_list_open": (c_int32, [_HANDLE, _OUT, _OUT]),
+    "upload_list_next": (c_int32, [_HANDLE, _OUT, _OUT]),
+    "upload_list_free": (None, [_HANDLE]),
+    "upload_listed_free": (None, [_HANDLE]),
     "upload_handle_chunk": (c_int32, [_HANDLE, POINTER(Chunk), POINTER(Receipt), _OUT]),
     "upload_get": (c_int32, [_HANDLE, c_char_p, _OUT, _OUT]),
     "upload_finished_uid": (c_char_p, [_HANDLE]),
@@ -74,9 +136,15 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "upload_version": (c_char_p, []),
 }
 
+_PHASES = {1: "receiving", 2: "complete", 3: "gone"}
+
 _DURABILITY = {"process": 0, "complete": 1, "chunk": 2}
 
 _ERROR_NUMBERS = ("missing_count", "first_missing", "limit_value", "received_size", "declared_size")
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
 
 
 class Library:
@@ -109,7 +177,7 @@ class Library:
         self.store = c_void_p()
 
     def handle_chunk(self, request: dict[str, Any]) -> dict[str, Any]:
-        content, file_name = request["content"], request["file_name"]
+        content, file_name, key = request["content"], request["file_name"], _encoded(request["upload_key"])
         # `content` and the strings stay alive until the call is over: this frame holds them.
         chunk = Chunk(
             struct_size=ctypes.sizeof(Chunk),
@@ -120,6 +188,10 @@ class Library:
             chunk_count=request["chunk_count"],
             content=ctypes.cast(c_char_p(content), c_void_p),
             content_size=len(content),
+            upload_key=None if key is None else ctypes.cast(c_char_p(key), c_void_p),
+            upload_key_size=len(key or b""),
+            checksum=_encoded(request["checksum"]),
+            file_digest=_encoded(request["file_digest"]),
         )
         receipt = Receipt(struct_size=ctypes.sizeof(Receipt))
         error = c_void_p()
@@ -133,8 +205,93 @@ class Library:
         }
 
     def get(self, uid: str) -> dict[str, Any]:
-        lib, finished, error = self.functions, c_void_p(), c_void_p()
-        result = lib.upload_get(self.store, uid.encode(), byref(finished), byref(error))
+        finished, error = c_void_p(), c_void_p()
+        result = self.functions.upload_get(self.store, uid.encode(), byref(finished), byref(error))
+        return self._finished(result, finished, error)
+
+    def move_to(self, uid: str, path: str, overwrite: bool) -> dict[str, Any]:
+        finished, error = c_void_p(), c_void_p()
+        result = self.functions.upload_move_to(
+            self.store, uid.encode(), path.encode(), int(overwrite), byref(finished), byref(error)
+        )
+        return self._finished(result, finished, error)
+
+    def for_owner(self, owner: bytes) -> "Library":
+        view = Library.__new__(Library)
+        view.functions, view.store, error = self.functions, c_void_p(), c_void_p()
+        result = self.functions.upload_store_for_owner(self.store, owner, len(owner), byref(view.store), byref(error))
+        assert result == UPLOAD_OK, self._failure(result, error)
+        return view
+
+    def uid_for_key(self, key: str) -> dict[str, Any]:
+        uid, encoded, error = ctypes.create_string_buffer(UPLOAD_UID_SIZE), key.encode(), c_void_p()
+        result = self.functions.upload_uid_for_key(self.store, encoded, len(encoded), uid, byref(error))
+        if result != UPLOAD_OK:
+            return self._failure(result, error)
+        return {"result": self.result_name(result), "upload_uid": uid.value.decode()}
+
+    def inspect(self, uid: str, from_chunk: int) -> dict[str, Any]:
+        lib, seen, error = self.functions, c_void_p(), c_void_p()
+        result = lib.upload_inspect(self.store, uid.encode(), from_chunk, byref(seen), byref(error))
+        if result != UPLOAD_OK:
+            return self._failure(result, error)
+        names = ("total_size", "chunk_count", "received_size", "received_count", "next_chunk")
+        facts = {name: getattr(lib, f"upload_inspection_{name}")(seen) for name in names}
+        facts["result"] = self.result_name(result)
+        facts["file_name"] = lib.upload_inspection_file_name(seen).decode()
+        facts["phase"] = _PHASES[lib.upload_inspection_phase(seen)]
+        facts["missing"] = self._ranges("inspection", seen, lib.upload_inspection_missing_ranges(seen))
+        lib.upload_inspection_free(seen)
+        return facts
+
+    def verify(self, uid: str) -> dict[str, Any]:
+        lib, found, error = self.functions, c_void_p(), c_void_p()
+        result = lib.upload_verify(self.store, uid.encode(), byref(found), byref(error))
+        if result != UPLOAD_OK:
+            return self._failure(result, error)
+        facts = {
+            "result": self.result_name(result),
+            "phase": _PHASES[lib.upload_verification_phase(found)],
+            "checked_count": lib.upload_verification_checked_count(found),
+            "damaged_count": lib.upload_verification_damaged_count(found),
+            "damaged": self._ranges("verification", found, lib.upload_verification_damaged_ranges(found)),
+        }
+        lib.upload_verification_free(found)
+        return facts
+
+    def _ranges(self, kind: str, handle: c_void_p, count: int) -> list[list[int]]:
+        first, size = (getattr(self.functions, f"upload_{kind}_range_{fact}") for fact in ("first", "count"))
+        return [[first(handle, index), size(handle, index)] for index in range(count)]
+
+    def remove(self, uid: str) -> dict[str, Any]:
+        error = c_void_p()
+        result = self.functions.upload_remove(self.store, uid.encode(), byref(error))
+        return {"result": self.result_name(result)} if result == UPLOAD_OK else self._failure(result, error)
+
+    def cleanup(self, dry_run: bool) -> dict[str, Any]:
+        error, cleaned = c_void_p(), Cleaned(struct_size=ctypes.sizeof(Cleaned))
+        expiry = Expiry(struct_size=ctypes.sizeof(Expiry), dry_run=dry_run)  # ages of 0: everything
+        result = self.functions.upload_cleanup(self.store, byref(expiry), byref(cleaned), byref(error))
+        if result != UPLOAD_OK:
+            return self._failure(result, error)
+        names = ("unfinished", "finished", "gone", "leftovers")
+        return {"result": self.result_name(result), **{name: getattr(cleaned, name) for name in names}}
+
+    def list(self) -> int:
+        lib, uploads, listed, error = self.functions, c_void_p(), c_void_p(), c_void_p()
+        result, count = lib.upload_list_open(self.store, byref(uploads), byref(error)), 0
+        while result == UPLOAD_OK:
+            result = lib.upload_list_next(uploads, byref(listed), byref(error))
+            if not listed:
+                break
+            lib.upload_listed_free(listed)
+            count += 1
+        assert result == UPLOAD_OK, self._failure(result, error)
+        lib.upload_list_free(uploads)
+        return count
+
+    def _finished(self, result: int, finished: c_void_p, error: c_void_p) -> dict[str, Any]:
+        lib = self.functions
         if result != UPLOAD_OK:
             assert not finished, "a failed call answers no upload"
             return self._failure(result, error)

@@ -1,12 +1,18 @@
 """Replays the transcripts of tests/vectors over any binding.
 
-A binding takes part by giving an object with three methods, each answering with the facts that the transcripts name:
+A binding takes part by giving an object with these methods, each answering with the facts that the transcripts name:
 
     open(directory, options)          opens a store, as the following calls will use it
+    for_owner(owner)                  the same binding, over a view of the store
     handle_chunk(request)             {"result": "ok", "upload_uid": …, "received_all": …} or {"result": "conflict", …}
     get(uid)                          {"result": "ok", "path": …, "file_name": …, …} or {"result": "incomplete", …}
+    move_to(uid, path, overwrite)     the same
+    uid_for_key(key)                  {"result": "ok", "upload_uid": …}
+    inspect(uid, from_chunk), verify(uid), remove(uid), cleanup(dry_run)
+    list()                            how many uploads there are
 
-``request`` has the members upload_uid, file_name (None: left out), total_size, chunk_number, chunk_count, content.
+``request`` has the members upload_uid, file_name, total_size, chunk_number, chunk_count, content, upload_key, checksum,
+file_digest; what is None is left out.
 """
 
 import json
@@ -23,6 +29,14 @@ class Binding(Protocol):
     def open(self, directory: str, options: Facts) -> None: ...
     def handle_chunk(self, request: Facts) -> Facts: ...
     def get(self, uid: str) -> Facts: ...
+    def for_owner(self, owner: bytes) -> "Binding": ...
+    def uid_for_key(self, key: str) -> Facts: ...
+    def inspect(self, uid: str, from_chunk: int) -> Facts: ...
+    def verify(self, uid: str) -> Facts: ...
+    def move_to(self, uid: str, path: str, overwrite: bool) -> Facts: ...
+    def remove(self, uid: str) -> Facts: ...
+    def cleanup(self, dry_run: bool) -> Facts: ...
+    def list(self) -> int: ...
 
 
 def vector_files() -> list[Path]:
@@ -39,11 +53,19 @@ def replay(file: Path, binding: Binding, directory: Path) -> None:
     taken = 0
     for number, step in enumerate(transcript["steps"]):
         where = f"{file.name}, step {number} ({step['call']})"
+        uid = _uid(step.get("uid", ""), uids)
         if step["call"] == "take":
-            os.rename(answer_path(binding, _uid(step["uid"], uids), where), directory.parent / f"taken-{taken}")
+            os.rename(answer_path(binding, uid, where), directory.parent / f"taken-{taken}")
             taken += 1
             continue
-        facts = _facts(step, binding, uids, directory)
+        if step["call"] == "damage":
+            _damage(directory / uid / step["name"], step["at"])
+            continue
+        if step["call"] == "same":
+            assert uid == _uid(step["other"], uids), where
+            continue
+        view = binding.for_owner(step["owner"].encode()) if "owner" in step else binding
+        facts = _facts(step, view, uids, directory)
         for name, expected in step["expect"].items():
             assert name in facts, f"{where}: no {name!r} in the answer {facts}"
             expected = content(expected) if name == "content" else expected
@@ -67,23 +89,41 @@ def content(description: Facts) -> bytes:
 
 
 def _facts(step: Facts, binding: Binding, uids: dict[str, str], directory: Path) -> Facts:
-    if step["call"] == "list":
-        return {"entries": len(os.listdir(directory)) if directory.exists() else 0}
-    if step["call"] == "get":
-        facts = binding.get(_uid(step["uid"], uids))
+    call, uid = step["call"], _uid(step.get("uid", ""), uids)
+    if call == "list":
+        return {"uploads": binding.list(), "entries": len(os.listdir(directory)) if directory.exists() else 0}
+    if call in ("get", "move_to"):
+        destination = str(directory.parent / step.get("destination", ""))
+        facts = binding.get(uid) if call == "get" else binding.move_to(uid, destination, step.get("overwrite", False))
         if facts["result"] == "ok":
             facts["content"] = Path(facts["path"]).read_bytes()
         return facts
-    assert step["call"] == "handle_chunk", step["call"]
+    if call == "uid_for_key":
+        return binding.uid_for_key(step["upload_key"])
+    if call == "inspect":
+        return binding.inspect(uid, step.get("from_chunk", 0))
+    if call == "verify":
+        return binding.verify(uid)
+    if call == "remove":
+        return binding.remove(uid)
+    if call == "cleanup":
+        return binding.cleanup(step.get("dry_run", False))
+    assert call == "handle_chunk", call
     numbers = {name: step[name] for name in ("total_size", "chunk_number", "chunk_count")}
     return binding.handle_chunk(
         {
             "upload_uid": _uid(step["upload_uid"], uids),
-            "file_name": step.get("file_name"),
+            **{name: step.get(name) for name in ("file_name", "upload_key", "checksum", "file_digest")},
             "content": content(step["content"]),
             **numbers,
         }
     )
+
+
+def _damage(path: Path, at: int) -> None:
+    stored = bytearray(path.read_bytes())
+    stored[at] ^= 1
+    path.write_bytes(stored)
 
 
 def _uid(text: str, uids: dict[str, str]) -> str:

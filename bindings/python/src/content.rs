@@ -4,7 +4,9 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
+
+use crate::text::Text;
 
 /// The bytes of one chunk.
 pub enum Content {
@@ -25,6 +27,33 @@ impl Content {
             // object alive and its memory in place for as long as `self` is borrowed, and nobody may write to it.
             Content::View(buffer) => unsafe { contiguous(buffer) },
             Content::Copy(bytes) => bytes,
+        }
+    }
+}
+
+/// An upload key: a str, of which the UTF-8 counts, or bytes.
+pub enum Key {
+    Text(Text),
+    Bytes(Content),
+}
+
+impl Key {
+    /// The value of the parameter `upload_key`.
+    pub fn get(&self) -> PyResult<&[u8]> {
+        match self {
+            Key::Text(text) => text.unicode("upload_key").map(str::as_bytes),
+            Key::Bytes(content) => Ok(content.as_slice()),
+        }
+    }
+}
+
+impl FromPyObject<'_, '_> for Key {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Key> {
+        match object.cast::<PyString>() {
+            Ok(_) => object.extract().map(Key::Text),
+            Err(_) => object.extract().map(Key::Bytes),
         }
     }
 }

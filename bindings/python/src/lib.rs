@@ -1,7 +1,9 @@
 //! The Python binding: the native part of the package `chunked_upload`.
 
+mod age;
 mod content;
 mod error;
+mod life;
 mod numbers;
 mod results;
 mod store;
@@ -16,6 +18,8 @@ mod _core {
     use pyo3::ffi::{PyInterpreterState_Get, PyInterpreterState_GetID};
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::life::Uploads;
     #[pymodule_export]
     use crate::results::{Receipt, Upload};
     #[pymodule_export]

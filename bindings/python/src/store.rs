@@ -5,13 +5,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use engine::{Chunk, Durability, Options};
-use pyo3::exceptions::PyUnicodeEncodeError;
+use engine::{Chunk, Durability, Expiry, Options};
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 
-use crate::content::Content;
+use crate::age::Age;
+use crate::content::{Content, Key};
 use crate::error::{exception, guard, invalid_argument};
+use crate::life::{self, Uploads};
 use crate::numbers::Number;
 use crate::results::{Receipt, Upload};
 use crate::text::Text;
@@ -32,6 +34,9 @@ use crate::text::Text;
 ///     The largest chunk_count of a new upload; 0 means no limit. A chunk takes 32 bytes on disk beside its content.
 /// min_free_space : int, bytes, default 16 MiB
 ///     What must stay free on the file system after a new upload's declared size.
+/// max_store_size : int, bytes, default 0
+///     The most bytes that all uploads together may declare, those that are not finished and those whose file was not
+///     taken; 0 means no limit. All that use a store should give the same.
 /// durability : "process", "complete" or "chunk", default "process"
 ///     What survives. "process": every acknowledged chunk survives the death of every process, at any instant.
 ///     "complete": also, the finished file survives power loss once get returned. "chunk": also, every acknowledged
@@ -40,6 +45,10 @@ use crate::text::Text;
 ///     What stands before the uid in the names of the uploads' directories: up to 64 bytes, no "/".
 /// dir_mode, file_mode : int, default 0o700 and 0o600
 ///     Permissions, whatever the umask; at least the defaults' bits.
+/// all_owners : bool, default False
+///     Whether this store sees the uploads of every owner, as an administrator's tool does.
+/// owner : bytes-like or None, default None
+///     To whom this store is bound: see for_owner.
 ///
 /// Raises InvalidArgument for a value no store can work with, Io for a network file system. Whether uploads can be made
 /// in the directory, the first chunk tells.
@@ -55,13 +64,17 @@ impl Store {
             max_total_size = Number::from(Options::default().max_total_size),
             max_chunk_count = Number::from(Options::default().max_chunk_count),
             min_free_space = Number::from(Options::default().min_free_space),
+            max_store_size = Number::from(Options::default().max_store_size),
             durability = Text::Default(Options::default().durability.name()),
             prefix = Text::Default(""),
             dir_mode = Number::from(Options::default().dir_mode),
             file_mode = Number::from(Options::default().file_mode),
+            all_owners = false,
+            owner = None,
         ),
         text_signature = "(root, *, max_total_size=0, max_chunk_count=1000000, min_free_space=16777216, \
-                          durability='process', prefix='', dir_mode=0o700, file_mode=0o600)"
+                          max_store_size=0, durability='process', prefix='', dir_mode=0o700, file_mode=0o600, \
+                          all_owners=False, owner=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn new(
@@ -70,13 +83,16 @@ impl Store {
         max_total_size: Number,
         max_chunk_count: Number,
         min_free_space: Number,
+        max_store_size: Number,
         durability: Text,
         prefix: Text,
         dir_mode: Number,
         file_mode: Number,
+        all_owners: bool,
+        owner: Option<Owner>,
     ) -> PyResult<Store> {
         guard(|| {
-            let root = path(root)?;
+            let root = path("root", root)?;
             let durability = durability.unicode("durability")?;
             let options = Options {
                 max_total_size: max_total_size.get("max_total_size")?,
@@ -87,9 +103,17 @@ impl Store {
                 prefix: prefix.unicode("prefix")?.to_owned(),
                 dir_mode: dir_mode.get("dir_mode")?,
                 file_mode: file_mode.get("file_mode")?,
-                ..Options::default()
+                max_store_size: max_store_size.get("max_store_size")?,
+                all_owners,
             };
-            py.detach(|| engine::Store::open(root, options)).map(Store).map_err(exception)
+            if all_owners && owner.is_some() {
+                return Err(invalid_argument("a store of one owner cannot see all_owners".into()));
+            }
+            let store = py.detach(|| engine::Store::open(root, options)).map_err(exception)?;
+            match owner {
+                Some(owner) => store.for_owner(owner.0.as_slice()).map(Store).map_err(exception),
+                None => Ok(Store(store)),
+            }
         })
     }
 
@@ -112,12 +136,22 @@ impl Store {
     ///     Which chunk this is.
     /// chunk_count : int, 1 to 2^63 - 1
     ///     How many chunks there are. The same in each chunk of an upload.
+    /// upload_key : str, bytes-like or None
+    ///     A name for the upload that the client made, in place of an upload_uid: chunks with the same key join one upload,
+    ///     whichever comes first and however often it is sent. Up to 256 bytes; at least 16, which nobody can guess, unless
+    ///     the store has an owner. Not looked at when there is an upload_uid.
+    /// checksum : str or None
+    ///     Checksums of content as in the header field Content-Digest (RFC 9530): "crc32c=:...:" or "sha-256=:...:", base64
+    ///     between the colons, or both with a comma.
+    /// file_digest : str or None
+    ///     A checksum of the whole file in the same form, as in Repr-Digest; compared when the upload is completed. The first
+    ///     chunk's stands, later ones may leave it out or repeat it.
     ///
     /// Returns a Receipt: the chunk is stored, and stays stored if every process dies now.
     ///
     /// Raises InvalidArgument (the request contradicts itself), LimitExceeded, NotFound (no such upload, or no uid at
     /// all), Conflict (other total_size or chunk_count than the first chunk's; other bytes for a complete upload),
-    /// Gone (the file was taken away), NoSpace (the upload can be resumed), Io, Internal. A refused chunk stores
+    /// ChecksumMismatch (content does not have its checksum), Gone (the file was taken away), NoSpace (the upload can be resumed), Io, Internal. A refused chunk stores
     /// nothing. Other bytes for a chunk of an upload that is not complete replace it; should that fail with NoSpace or
     /// Io, the chunk may be missing afterwards.
     ///
@@ -125,9 +159,11 @@ impl Store {
     /// await asyncio.to_thread(store.handle_chunk, content, ...).
     #[pyo3(
         signature = (
-            content, *, upload_uid = Some(Text::Default("")), file_name = None, total_size, chunk_number, chunk_count
+            content, *, upload_uid = Some(Text::Default("")), file_name = None, total_size, chunk_number, chunk_count,
+            upload_key = None, checksum = None, file_digest = None
         ),
-        text_signature = "($self, content, *, upload_uid='', file_name=None, total_size, chunk_number, chunk_count)"
+        text_signature = "($self, content, *, upload_uid='', file_name=None, total_size, chunk_number, chunk_count, \
+                          upload_key=None, checksum=None, file_digest=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn handle_chunk(
@@ -139,8 +175,15 @@ impl Store {
         total_size: Number,
         chunk_number: Number,
         chunk_count: Number,
+        upload_key: Option<Key>,
+        checksum: Option<Text>,
+        file_digest: Option<Text>,
     ) -> PyResult<Receipt> {
         guard(|| {
+            let unicode = |text: &'_ Option<Text>, name| {
+                text.as_ref().map_or(Ok(""), |text| text.unicode(name)).map(str::to_owned)
+            };
+            let (checksum, file_digest) = (unicode(&checksum, "checksum")?, unicode(&file_digest, "file_digest")?);
             let chunk = Chunk {
                 // A replaced surrogate is no hexadecimal digit: the engine finds such a uid malformed.
                 upload_uid: upload_uid.as_ref().map_or("", Text::replaced),
@@ -149,7 +192,9 @@ impl Store {
                 chunk_number: chunk_number.get("chunk_number")?,
                 chunk_count: chunk_count.get("chunk_count")?,
                 content: content.as_slice(),
-                ..Chunk::default()
+                upload_key: upload_key.as_ref().map_or(Ok(&[][..]), Key::get)?,
+                checksum: &checksum,
+                file_digest: &file_digest,
             };
             py.detach(|| self.0.handle_chunk(&chunk)).map(Receipt::from).map_err(exception)
         })
@@ -165,7 +210,8 @@ impl Store {
     /// Returns an Upload. Its file is yours: read it, rename it to where you want it, or remove it.
     ///
     /// Raises Incomplete (chunks are missing: missing_count, first_missing), SizeMismatch (all are there, but do not
-    /// add up to total_size; sending the wrong ones again repairs it), NotFound, Gone (the file was taken away),
+    /// add up to total_size; sending the wrong ones again repairs it), ChecksumMismatch (the file does not have the
+    /// file_digest that was declared; likewise), NotFound, Gone (the file was taken away),
     /// NoSpace, Io, Internal.
     ///
     /// Usually takes microseconds to milliseconds, whatever the file's size. After a reboot, or for chunks that were
@@ -173,6 +219,161 @@ impl Store {
     /// killed half-way continues where it stopped.
     fn get(&self, py: Python<'_>, uid: Text) -> PyResult<Upload> {
         guard(|| py.detach(|| self.0.get(uid.replaced())).map(Upload::from).map_err(exception))
+    }
+
+    /// A view of this store bound to an owner: any bytes that name who is calling, 1 to 1,024: a user's id, say.
+    ///
+    /// Uploads that are made through it are NotFound through every other store, just as if they did not exist; through it all
+    /// others are. Of the owner only a keyed digest is kept on disk.
+    ///
+    /// Raises InvalidArgument for no bytes, or too many.
+    fn for_owner(&self, owner: Owner) -> PyResult<Store> {
+        guard(|| self.0.for_owner(owner.0.as_slice()).map(Store).map_err(exception))
+    }
+
+    /// The uid of the upload that was or would be made with this upload_key through this store. Makes no upload; the first
+    /// use of a key makes the store's directory and its secret, if need be.
+    ///
+    /// Raises InvalidArgument (empty, too long, or too short without an owner), NoSpace, Io.
+    fn uid_for_key(&self, py: Python<'_>, upload_key: Key) -> PyResult<String> {
+        guard(|| {
+            let key = upload_key.get()?;
+            py.detach(|| self.0.uid_for_key(key)).map(|uid| uid.to_string()).map_err(exception)
+        })
+    }
+
+    /// What is known of an upload, with the chunks that are missing from from_chunk on: all a client needs to go on after a
+    /// break. Takes no lock, changes nothing.
+    ///
+    /// Returns an Inspection. Where more than 1,000 ranges of chunks are missing, its next_chunk says from where to ask again.
+    ///
+    /// Raises NotFound, Io. An upload whose file was taken is no error here: its phase is "gone".
+    #[pyo3(signature = (uid, from_chunk = Number::from(0_u32)), text_signature = "($self, uid, from_chunk=0)")]
+    fn inspect<'py>(&self, py: Python<'py>, uid: Text, from_chunk: Number) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| {
+            let from_chunk = from_chunk.get("from_chunk")?;
+            let seen = py.detach(|| self.0.inspect(uid.replaced(), from_chunk)).map_err(exception)?;
+            life::inspection(py, &seen)
+        })
+    }
+
+    /// Read what is stored of an upload again, and compare it with the checksums taken when it arrived. Damaged chunks of an
+    /// unfinished upload are missing from then on, so that they can be sent again; of a finished file they are only
+    /// reported.
+    ///
+    /// Returns a Verification. Raises NotFound, Gone, Io.
+    fn verify<'py>(&self, py: Python<'py>, uid: Text) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| {
+            let found = py.detach(|| self.0.verify(uid.replaced())).map_err(exception)?;
+            life::verification(py, &found)
+        })
+    }
+
+    /// Put the finished file at its permanent place, completing the upload if need be. From then on it is Gone.
+    ///
+    /// Parameters
+    /// ----------
+    /// uid : str
+    ///     What the receipts said.
+    /// destination : str or os.PathLike
+    ///     A path with a file name; relative ones are taken from the present working directory.
+    /// overwrite : bool, default False
+    ///     Whether to replace what stands there.
+    ///
+    /// Returns an Upload whose path is the destination. A rename where that is possible; otherwise a copy, which appears when
+    /// it is whole, and goes on where it was if it was cut off. May be repeated after a crash: the same destination succeeds
+    /// again while the file is there. Of several callers with different destinations one wins.
+    ///
+    /// Raises what get raises; Gone if it was moved elsewhere or taken; Io with errno EEXIST if something is there.
+    #[pyo3(signature = (uid, destination, *, overwrite = false))]
+    fn move_to(&self, py: Python<'_>, uid: Text, destination: &Bound<'_, PyAny>, overwrite: bool) -> PyResult<Upload> {
+        guard(|| {
+            let destination = path("destination", destination)?;
+            py.detach(|| self.0.move_to(uid.replaced(), destination, overwrite)).map(Upload::from).map_err(exception)
+        })
+    }
+
+    /// Remove an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
+    ///
+    /// Raises NotFound, Io.
+    fn remove(&self, py: Python<'_>, uid: Text) -> PyResult<()> {
+        guard(|| py.detach(|| self.0.remove(uid.replaced())).map_err(exception))
+    }
+
+    /// Remove uploads without activity for some time, and what crashes left; never one that a call is working on, in whatever
+    /// process. Nothing does so by itself. Sees what this store sees: for the uploads of all owners, open it with all_owners.
+    ///
+    /// Parameters
+    /// ----------
+    /// older_than : float (seconds), datetime.timedelta or None
+    ///     The age of uploads that are not finished; None keeps them.
+    /// finished : the same
+    ///     The age of finished uploads whose file was not taken. Left out: older_than.
+    /// gone : the same
+    ///     The age of the records of uploads whose file was taken. Left out: older_than.
+    /// limit : int, default 1,000
+    ///     How many to remove at the most in this call.
+    /// dry_run : bool, default False
+    ///     Whether to tell only what would be removed.
+    ///
+    /// Returns Cleaned. What could not be removed is counted there. Raises Io if the store cannot be read.
+    #[pyo3(
+        signature = (
+            older_than, *, finished = Age::Same, gone = Age::Same, limit = Number::from(1000_u32), dry_run = false
+        ),
+        text_signature = "($self, older_than, *, finished=..., gone=..., limit=1000, dry_run=False)"
+    )]
+    fn cleanup<'py>(
+        &self,
+        py: Python<'py>,
+        older_than: Age,
+        finished: Age,
+        gone: Age,
+        limit: Number,
+        dry_run: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| {
+            if let Age::Same = older_than {
+                return Err(PyTypeError::new_err("older_than is a number of seconds, a timedelta, or None"));
+            }
+            let unfinished = older_than.get("older_than", None)?;
+            let expiry = Expiry {
+                unfinished,
+                finished: finished.get("finished", unfinished)?,
+                gone: gone.get("gone", unfinished)?,
+                max_removals: limit.get("limit")?,
+                dry_run,
+            };
+            let cleaned = py.detach(|| self.0.cleanup(&expiry)).map_err(exception)?;
+            life::cleaned(py, &cleaned)
+        })
+    }
+
+    /// The uploads in the store, in no particular order, each looked at when it is asked for. What is not an upload is
+    /// skipped; a store that does not exist yet is empty.
+    ///
+    /// Returns an iterator of Listed. Raises Io if the store cannot be read; an upload that cannot be read raises in its
+    /// place, and next() goes on with the one behind it.
+    fn list(&self, py: Python<'_>) -> PyResult<Uploads> {
+        guard(|| py.detach(|| self.0.list()).map(Uploads::new).map_err(exception))
+    }
+
+    /// bytes or None: to whom this store is bound.
+    #[getter]
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.owner().map(|owner| PyBytes::new(py, owner))
+    }
+
+    /// int: the most bytes that all uploads together may declare; 0 means no limit.
+    #[getter]
+    fn max_store_size(&self) -> u64 {
+        self.0.options().max_store_size
+    }
+
+    /// bool: whether this store sees the uploads of every owner.
+    #[getter]
+    fn all_owners(&self) -> bool {
+        self.0.options().all_owners
     }
 
     /// str: the directory, absolute.
@@ -224,7 +425,10 @@ impl Store {
     }
 
     fn __eq__(&self, other: &Store) -> bool {
-        self.0.root() == other.0.root() && self.0.options() == other.0.options()
+        let facts = |store: &Store| {
+            (store.0.root().to_owned(), store.0.options().clone(), store.0.owner().map(<[u8]>::to_owned))
+        };
+        facts(self) == facts(other)
     }
 
     fn __hash__(&self) -> u64 {
@@ -239,6 +443,11 @@ impl Store {
         let options = slf.get().option_dict(py)?;
         let mut text = format!("Store({}", slf.get().root().into_pyobject(py)?.repr()?);
         for (name, value) in options {
+            // Whose it is may be as private as what they send.
+            if name.to_string() == "owner" {
+                text += ", owner=…";
+                continue;
+            }
             text += &match value.extract::<u32>() {
                 Ok(mode) if name.to_string().ends_with("_mode") => format!(", {name}={mode:#o}"),
                 _ => format!(", {name}={}", value.repr()?),
@@ -263,24 +472,43 @@ impl Store {
         options.set_item("max_total_size", self.max_total_size())?;
         options.set_item("max_chunk_count", self.max_chunk_count())?;
         options.set_item("min_free_space", self.min_free_space())?;
+        options.set_item("max_store_size", self.max_store_size())?;
+        options.set_item("all_owners", self.all_owners())?;
         options.set_item("durability", self.durability())?;
         options.set_item("prefix", self.prefix())?;
         options.set_item("dir_mode", self.dir_mode())?;
         options.set_item("file_mode", self.file_mode())?;
+        if let Some(owner) = self.owner(py) {
+            options.set_item("owner", owner)?;
+        }
         Ok(options)
     }
 }
 
+/// Who is calling: bytes.
+struct Owner(Content);
+
+impl FromPyObject<'_, '_> for Owner {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Owner> {
+        if object.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("an owner is bytes, not a str: encode it"));
+        }
+        object.extract().map(Owner)
+    }
+}
+
 /// A str or os.PathLike. A str that no path can be made of is a wrong value, not a wrong type.
-fn path(object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+fn path(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
     let path: PathBuf = object.extract().map_err(|error: PyErr| {
         if error.is_instance_of::<PyUnicodeEncodeError>(object.py()) {
-            return invalid_argument("root holds a lone surrogate".into());
+            return invalid_argument(format!("{name} holds a lone surrogate"));
         }
         error
     })?;
     if path.as_os_str().as_bytes().contains(&0) {
-        return Err(invalid_argument("root holds a NUL".into()));
+        return Err(invalid_argument(format!("{name} holds a NUL")));
     }
     Ok(path)
 }

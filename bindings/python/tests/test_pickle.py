@@ -16,6 +16,7 @@ STORE: dict[str, Any] = {
     "min_free_space": 7,
     "durability": "chunk",
     "prefix": "p",
+    "max_store_size": 8,
 }
 
 THINGS = [
@@ -23,6 +24,12 @@ THINGS = [
     cu.Upload("0123456789abcdef", "/a/\udcff/file", "ä", 2**63 - 1, 2**32 - 1),
     cu.Store("/tmp/\udcff", **STORE, dir_mode=0o755, file_mode=0o644),
     cu.Store("/tmp/s"),
+    cu.Store("/tmp/s", all_owners=True),
+    cu.Store("/tmp/s", **STORE).for_owner(b"\0 ann"),
+    cu.Inspection("0123456789abcdef", "ä", 9, 3, 6, 2, "receiving", 1.5, (range(0, 1), range(2, 3)), None),
+    cu.Verification("complete", 3, 1, (range(1, 2),)),
+    cu.Cleaned((cu.Removed("0123456789abcdef", None),), 0, True),
+    cu.Listed("0123456789abcdef", "ä", 9, 3, "gone", 1.5),
 ]
 
 
@@ -49,6 +56,9 @@ DIFFERENT = [
     cu.Store("/tmp/s", dir_mode=0o755),
     cu.Store("/tmp/s", file_mode=0o644),
     cu.Store("/tmp/s"),
+    cu.Store("/tmp/s", all_owners=True),
+    cu.Store("/tmp/s", owner=b"ann"),
+    cu.Store("/tmp/s", owner=b"bob"),
     cu.Store("/tmp/t"),
     cu.Receipt("a", True),
     cu.Receipt("a", False),

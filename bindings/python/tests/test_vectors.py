@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,65 @@ class Module:
         return {"result": "ok", "upload_uid": receipt.upload_uid, "received_all": receipt.received_all}
 
     def get(self, uid: str) -> dict[str, Any]:
+        return self._ask(lambda: finished(self.store.get(uid)))
+
+    def for_owner(self, owner: bytes) -> "Module":
+        view = type(self)()
+        view.store = self.store.for_owner(owner)
+        return view
+
+    def uid_for_key(self, key: str) -> dict[str, Any]:
+        return self._ask(lambda: {"upload_uid": self.store.uid_for_key(key)})
+
+    def inspect(self, uid: str, from_chunk: int) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            seen = self.store.inspect(uid, from_chunk)
+            return vars(seen) | {"missing": ranges(seen.missing), "next_chunk": seen.next_chunk or 0}
+
+        return self._ask(ask)
+
+    def verify(self, uid: str) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            verified = self.store.verify(uid)
+            return vars(verified) | {"damaged": ranges(verified.damaged)}
+
+        return self._ask(ask)
+
+    def move_to(self, uid: str, path: str, overwrite: bool) -> dict[str, Any]:
+        return self._ask(lambda: finished(self.store.move_to(uid, path, overwrite=overwrite)))
+
+    def remove(self, uid: str) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            self.store.remove(uid)
+            return {}
+
+        return self._ask(ask)
+
+    def cleanup(self, dry_run: bool) -> dict[str, Any]:
+        names = {"receiving": "unfinished", "complete": "finished", "gone": "gone", None: "leftovers"}
+
+        def ask() -> dict[str, Any]:
+            phases = [names[removed.phase] for removed in self.store.cleanup(0, dry_run=dry_run).removed]
+            return {name: phases.count(name) for name in names.values()}
+
+        return self._ask(ask)
+
+    def list(self) -> int:
+        return len(list(self.store.list()))
+
+    def _ask(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
-            upload = self.store.get(uid)
+            return {"result": "ok", **call()}
         except cu.Error as error:
             return facts(error)
-        names = ("uid", "path", "file_name", "total_size", "crc32c")
-        return {"result": "ok", **{name: getattr(upload, name) for name in names}}
+
+
+def finished(upload: cu.Upload) -> dict[str, Any]:
+    return {name: getattr(upload, name) for name in ("uid", "path", "file_name", "total_size", "crc32c")}
+
+
+def ranges(missing: tuple[range, ...]) -> list[list[int]]:
+    return [[numbers.start, len(numbers)] for numbers in missing]
 
 
 def facts(error: cu.Error) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def test_the_wheel_has_types_and_one_library() -> None:
         "chunked_upload/_core.pyi",
         "chunked_upload/exceptions.py",
         "chunked_upload/py.typed",
+        "chunked_upload/results.py",
     }
     others = {file.split("/")[0] for file in files} - {"chunked_upload"}
     assert others == {f"chunked_upload-{cu.__version__}.dist-info"}

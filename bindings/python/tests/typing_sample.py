@@ -1,6 +1,7 @@
 """What a type checker must accept and refuse. Checked by `mypy --strict`; an unneeded ignore is an error there."""
 
 from array import array
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, assert_type
 
@@ -21,6 +22,25 @@ def accepted(store: cu.Store) -> None:
     assert_type(upload, cu.Upload)
     assert_type(upload.path, str)
     assert_type(upload.crc32c, int)
+
+
+def life(store: cu.Store) -> None:
+    view = store.for_owner(bytearray(b"ann"))
+    assert_type(view, cu.Store)
+    assert_type(view.owner, bytes | None)
+    uid = view.uid_for_key("k")
+    view.handle_chunk(b"", total_size=0, chunk_number=0, chunk_count=1, upload_key=b"k", checksum="", file_digest=None)
+    seen = view.inspect(uid, from_chunk=5)
+    assert_type(seen.missing, tuple[range, ...])
+    assert_type(seen.phase, Literal["receiving", "complete", "gone"])
+    assert_type(view.verify(uid).damaged_count, int)
+    assert_type(view.move_to(uid, Path("x"), overwrite=True), cu.Upload)
+    assert_type(store.cleanup(timedelta(hours=1), finished=None, gone=2.5, dry_run=True).removed[0], cu.Removed)
+    for listed in store.list():
+        assert_type(listed, cu.Listed)
+    view.for_owner("ann")  # type: ignore[arg-type]
+    store.cleanup("1 hour")  # type: ignore[arg-type]
+    seen.phase = "gone"  # type: ignore[misc]
 
 
 def errors(store: cu.Store, uid: str) -> int:

@@ -18,7 +18,11 @@
     except cu.Error as e:
         ...                 # e.name for the client, e.http_status for the answer, str(e) for the log
     else:
-        os.rename(upload.path, ...)
+        store.move_to(uid, ...)     # or os.rename(upload.path, ...)
+
+After a break, store.inspect(uid) tells what is missing. With an upload_key that the client makes, and sends with each
+chunk, a lost first answer does no harm. store.for_owner(b"...") is a store of one user. Nothing expires by itself: call
+store.cleanup(seconds) now and then.
 
 Numbers are ints from 0 to 2**63 - 1. Whatever a client's *value* can cause is an Error; only a wrong *type* is a
 TypeError. An upload's uid is a secret: messages and reprs show its first eight digits.
@@ -33,7 +37,7 @@ asyncio: calls block for as long as the disk takes, so
     receipt = await asyncio.to_thread(store.handle_chunk, content, upload_uid=uid, ...)
 """
 
-from chunked_upload._core import Receipt, Store, Upload, __version__
+from chunked_upload._core import Receipt, Store, Upload, Uploads, __version__
 from chunked_upload.exceptions import (
     ChecksumMismatch,
     Conflict,
@@ -48,22 +52,29 @@ from chunked_upload.exceptions import (
     NotFound,
     SizeMismatch,
 )
+from chunked_upload.results import Cleaned, Inspection, Listed, Removed, Verification
 
 __all__ = [
     "ChecksumMismatch",
+    "Cleaned",
     "Conflict",
     "Error",
     "Gone",
     "Incomplete",
+    "Inspection",
     "Internal",
     "InvalidArgument",
     "Io",
     "LimitExceeded",
+    "Listed",
     "NoSpace",
     "NotFound",
     "Receipt",
+    "Removed",
     "SizeMismatch",
     "Store",
     "Upload",
+    "Uploads",
+    "Verification",
     "__version__",
 ]

@@ -1,9 +1,13 @@
+from datetime import timedelta
 from os import PathLike
+from types import EllipsisType
 from typing import Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
-__all__ = ["Receipt", "Store", "Upload", "__version__"]
+from chunked_upload.results import Cleaned, Inspection, Listed, Verification
+
+__all__ = ["Receipt", "Store", "Upload", "Uploads", "__version__"]
 
 __version__: Final[str]
 
@@ -34,6 +38,11 @@ class Upload:
     def __hash__(self) -> int: ...
 
 @final
+class Uploads:
+    def __iter__(self) -> Uploads: ...
+    def __next__(self) -> Listed: ...
+
+@final
 class Store:
     def __new__(
         cls,
@@ -42,10 +51,13 @@ class Store:
         max_total_size: SupportsIndex = 0,
         max_chunk_count: SupportsIndex = 1_000_000,
         min_free_space: SupportsIndex = 16777216,
+        max_store_size: SupportsIndex = 0,
         durability: Literal["process", "complete", "chunk"] = "process",
         prefix: str = "",
         dir_mode: SupportsIndex = 0o700,
         file_mode: SupportsIndex = 0o600,
+        all_owners: bool = False,
+        owner: Buffer | None = None,
     ) -> Store: ...
     def handle_chunk(
         self,
@@ -56,8 +68,33 @@ class Store:
         total_size: SupportsIndex,
         chunk_number: SupportsIndex,
         chunk_count: SupportsIndex,
+        upload_key: str | Buffer | None = None,
+        checksum: str | None = None,
+        file_digest: str | None = None,
     ) -> Receipt: ...
     def get(self, uid: str) -> Upload: ...
+    def for_owner(self, owner: Buffer) -> Store: ...
+    def uid_for_key(self, upload_key: str | Buffer) -> str: ...
+    def inspect(self, uid: str, from_chunk: SupportsIndex = 0) -> Inspection: ...
+    def verify(self, uid: str) -> Verification: ...
+    def move_to(self, uid: str, destination: str | PathLike[str], *, overwrite: bool = False) -> Upload: ...
+    def remove(self, uid: str) -> None: ...
+    def cleanup(
+        self,
+        older_than: float | timedelta | None,
+        *,
+        finished: float | timedelta | EllipsisType | None = ...,
+        gone: float | timedelta | EllipsisType | None = ...,
+        limit: SupportsIndex = 1000,
+        dry_run: bool = False,
+    ) -> Cleaned: ...
+    def list(self) -> Uploads: ...
+    @property
+    def owner(self) -> bytes | None: ...
+    @property
+    def max_store_size(self) -> int: ...
+    @property
+    def all_owners(self) -> bool: ...
     @property
     def root(self) -> str: ...
     @property

@@ -58,7 +58,8 @@ class LimitExceeded(Error):
 
 
 class ChecksumMismatch(Error):
-    """The content does not have the checksum that came with it. Nothing was stored."""
+    """The chunk does not have the checksum that came with it: nothing was stored. Or, from get and move_to, the file
+    does not have the one that its first chunk declared: the upload stays open, and chunks sent again repair it."""
 
     code, name, http_status = 3, "checksum_mismatch", 400
 

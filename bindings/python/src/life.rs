@@ -1,0 +1,93 @@
+//! From the engine's answers to the classes of `chunked_upload.results`.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyRange, PyTuple};
+
+use crate::error::{exception, guard};
+
+type Answer<'py> = PyResult<Bound<'py, PyAny>>;
+
+fn make<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> Answer<'py> {
+    py.import("chunked_upload.results")?.getattr(class)?.call1(arguments)
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A tuple of Python's ranges.
+fn ranges<'py>(py: Python<'py>, ranges: &[Range<u64>]) -> PyResult<Bound<'py, PyTuple>> {
+    // Chunk numbers are below 2^63.
+    let number = |number: u64| number as isize;
+    let ranges = ranges.iter().map(|range| PyRange::new(py, number(range.start), number(range.end)));
+    PyTuple::new(py, ranges.collect::<PyResult<Vec<_>>>()?)
+}
+
+pub fn inspection<'py>(py: Python<'py>, seen: &engine::Inspection) -> Answer<'py> {
+    let arguments = (
+        seen.uid.as_str(),
+        seen.file_name.as_str(),
+        seen.total_size,
+        seen.chunk_count,
+        seen.received_size,
+        seen.received_count,
+        seen.phase.name(),
+        seconds(seen.last_activity),
+        ranges(py, &seen.missing)?,
+        seen.next_chunk,
+    );
+    make(py, "Inspection", arguments)
+}
+
+pub fn verification<'py>(py: Python<'py>, found: &engine::Verification) -> Answer<'py> {
+    let damaged = ranges(py, &found.damaged)?;
+    make(py, "Verification", (found.phase.name(), found.checked_count, found.damaged_count, damaged))
+}
+
+pub fn cleaned<'py>(py: Python<'py>, cleaned: &engine::Cleaned) -> Answer<'py> {
+    let removed =
+        |removed: &engine::Removed| make(py, "Removed", (removed.uid.as_str(), removed.phase.map(engine::Phase::name)));
+    let removed = cleaned.removed.iter().map(removed).collect::<PyResult<Vec<_>>>()?;
+    make(py, "Cleaned", (PyTuple::new(py, removed)?, cleaned.failed_count, cleaned.more))
+}
+
+fn listed<'py>(py: Python<'py>, listed: &engine::Listed) -> Answer<'py> {
+    let arguments = (
+        listed.uid.as_str(),
+        listed.file_name.as_str(),
+        listed.total_size,
+        listed.chunk_count,
+        listed.phase.name(),
+        seconds(listed.last_activity),
+    );
+    make(py, "Listed", arguments)
+}
+
+/// The uploads of a store, one after the other, each looked at when it is asked for.
+#[pyclass(frozen, module = "chunked_upload._core")]
+pub struct Uploads(Mutex<engine::List>);
+
+impl Uploads {
+    pub fn new(list: engine::List) -> Uploads {
+        Uploads(Mutex::new(list))
+    }
+}
+
+#[pymethods]
+impl Uploads {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        guard(|| {
+            // A panic while it was locked left a list that can be gone on with.
+            let next = py.detach(|| self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next());
+            next.transpose().map_err(exception)?.map(|found| listed(py, &found)).transpose()
+        })
+    }
+}
