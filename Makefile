@@ -88,6 +88,7 @@ check: $(VENV)/.wheel ## formats, lints and types
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy.stubtest chunked_upload
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/tests demo tests/ctypes
+	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/python
 
 bench: ## how fast the engine receives, beside plain writes
 	$(CARGO) bench --locked -p chunked-upload

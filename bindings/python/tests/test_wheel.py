@@ -19,18 +19,23 @@ def test_the_installed_package_is_tested_and_not_the_tree() -> None:
     assert REPOSITORY / "bindings" not in Path(cu.__file__).parents
 
 
+CLI = ["__init__", "app", "output", "protocol", "receive", "send", "store_commands"]
+
+
 def test_the_wheel_has_types_and_one_library() -> None:
     files = {str(file) for file in importlib.metadata.files("chunked-upload") or []}
     package = {file for file in files if file.startswith("chunked_upload/") and "__pycache__" not in file}
     assert package == {
         "chunked_upload/__init__.py",
+        "chunked_upload/__main__.py",
         "chunked_upload/_core.abi3.so",
         "chunked_upload/_core.pyi",
+        *(f"chunked_upload/cli/{name}.py" for name in CLI),
         "chunked_upload/exceptions.py",
         "chunked_upload/py.typed",
         "chunked_upload/results.py",
     }
-    others = {file.split("/")[0] for file in files} - {"chunked_upload"}
+    others = {file.split("/")[0] for file in files if not file.endswith("/bin/chunked-upload")} - {"chunked_upload"}
     assert others == {f"chunked_upload-{cu.__version__}.dist-info"}
 
 
@@ -40,7 +45,7 @@ def test_the_metadata() -> None:
     assert metadata["Version"] == cu.__version__ == workspace["version"]
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == workspace["license"]
-    assert metadata.get_all("Requires-Dist") is None
+    assert all("extra == 'cli'" in need for need in metadata.get_all("Requires-Dist") or [])
     wheel = importlib.metadata.distribution("chunked-upload").read_text("WHEEL") or ""
     assert "Tag: cp311-abi3-" in wheel
 
