@@ -44,6 +44,9 @@ header: ## write include/chunked_upload.h and bindings/c/abi/abi.json anew from 
 valgrind: ## the C and C++ test programs under valgrind
 	UPLOAD_TEST_RUNNER=valgrind $(CARGO) test --locked -p chunked-upload-c --test programs
 
+abi: ## the C ABI against that of released versions; needs abidw (abigail-tools)
+	UPLOAD_CHECK_TYPES=1 $(CARGO) test --locked -p chunked-upload-c --test abi
+
 # --- Python ------------------------------------------------------------------------------------------------------
 
 # Of the venv alone: a PYTHONPATH would put other packages before the installed ones.
@@ -97,4 +100,4 @@ clean: ## remove what was built
 	rm -rf target build $(VENV)
 
 .PHONY: wheel demo test test-rust test-c test-python check bench clean
-.PHONY: help build install header valgrind
+.PHONY: help build install header valgrind abi

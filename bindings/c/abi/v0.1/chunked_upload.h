@@ -1,0 +1,573 @@
+/* Generated from bindings/c/src by `make header`.
+ *
+ * chunked-upload receives a file in numbered chunks, in any order, from any process, and hands back
+ * the assembled file.
+ *
+ * A client cuts a file into chunks and sends each with the size of the file and the number of
+ * chunks. The server passes every chunk to upload_handle_chunk and sends the uid in the receipt back
+ * to the client, which puts it into all further chunks. When the client says that it is done, or
+ * when a receipt says so, upload_get gives the path of the assembled file. A complete program:
+ *
+ *     #include <chunked_upload.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void)
+ *     {
+ *         upload_store *store = NULL;
+ *         upload_finished *file = NULL;
+ *         upload_error *error = NULL;
+ *         upload_receipt receipt = UPLOAD_RECEIPT_INIT;
+ *         upload_chunk chunk = UPLOAD_CHUNK_INIT;
+ *         upload_result result = upload_store_open("uploads", NULL, &store, &error);
+ *
+ *         chunk.upload_uid = receipt.upload_uid; // empty at first: that starts an upload
+ *         chunk.file_name = "hello.txt";
+ *         chunk.total_size = 10;
+ *         chunk.chunk_count = 2;
+ *         chunk.content_size = 5;
+ *         for (; result == UPLOAD_OK && chunk.chunk_number < 2; chunk.chunk_number++) {
+ *             chunk.content = chunk.chunk_number == 0 ? "hello" : "world";
+ *             result = upload_handle_chunk(store, &chunk, &receipt, &error);
+ *         }
+ *         if (result == UPLOAD_OK)
+ *             result = upload_get(store, receipt.upload_uid, &file, &error);
+ *         puts(result == UPLOAD_OK ? upload_finished_path(file) : upload_error_message(error));
+ *         upload_finished_free(file);
+ *         upload_error_free(error);
+ *         upload_store_free(store);
+ *         return result == UPLOAD_OK ? 0 : 1;
+ *     }
+ *
+ * Results. A function that can fail returns an upload_result: UPLOAD_OK, which is 0, or what went
+ * wrong. Take a value that you do not know for a failure: later versions may add some. Through the
+ * last parameter, upload_error **error, which may be NULL, a failure also gives an object with the
+ * facts; UPLOAD_OK sets it to NULL. Free it before the same variable is passed again.
+ *
+ * Ownership. What comes out through a ** parameter belongs to the caller, who hands it to the _free
+ * function of its type; that accepts NULL, and handles may be freed in any order. Every ** parameter
+ * is set on every return, to NULL when there is nothing to give; what it held before is neither
+ * looked at nor freed. A const char * that a function returns belongs to the handle it was asked of
+ * and is valid until that is freed. Nothing is ever to be given to free(). Of what the caller passes
+ * in, the library keeps nothing: strings, content and options are read during the call only.
+ *
+ * Arguments. Strings end with NUL. Uids and file names are UTF-8, paths are bytes. A NULL that is not
+ * expressly allowed, and a number out of its range, is UPLOAD_INVALID_ARGUMENT, never a crash; but a
+ * pointer that is not NULL has to point to what the declaration says.
+ *
+ * Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
+ * one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
+ * The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
+ *
+ * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
+ * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
+ * made before a fork works in the child. One thing to know: a child that is forked by one thread while
+ * another is inside a call shares the lock of that call. It is released when the call returns; but if the
+ * parent dies before, the child keeps it until it execs or exits, and other calls for the same chunk, or
+ * upload_get of the same upload, wait that long. All descriptors are closed on exec.
+ *
+ * Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
+ * never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler
+ * during a call. Where a limit on the size of files may apply, ignore SIGXFSZ: then it is UPLOAD_IO with
+ * EFBIG. When memory runs out, the process is aborted.
+ *
+ * Time. Every call blocks and cannot be interrupted; a program with an event loop calls from a thread.
+ * upload_handle_chunk takes time in proportion to the bytes of its chunk, whatever the size of the file
+ * and the number of chunks. upload_get takes time in proportion to the number of chunks: the file is put
+ * in place by renaming, not by copying. It takes time in proportion to the bytes, the first time, in two
+ * cases: after a reboot or a remount, when what was not known to be on disk is read and compared with its
+ * checksum; and for chunks that could not be written to their final place when they arrived (all but the
+ * last should be of one size). Such work is recorded as it goes: when a call is killed half-way, the next
+ * continues. No call needs memory in proportion to the file.
+ *
+ * Files. Each upload is one directory, named after its uid, in the directory of the store. Opening a
+ * store creates nothing; the first chunk creates the directory if only its last component is missing.
+ * The finished file is the caller's: read it, rename it elsewhere or remove it; the upload then answers
+ * UPLOAD_GONE. Do not write to it where it lies: later calls could not tell that from damage. To forget an
+ * upload, remove its directory, which is named prefix and uid, at any time; take the uid from a receipt or
+ * from upload_finished_uid, not from a client. Nothing expires by itself: the directory's modification
+ * time follows the last accepted chunk or upload_get, to a second, and a cleaner can go by it.
+ *
+ * Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
+ * UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
+ * existing parent is; whether uploads can be made there, the first chunk tells.
+ *
+ * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
+ * with other bytes or in uneven sizes can take it to twice the file, never further.
+ *
+ * Secrets. A uid is the only thing that protects an upload: whoever knows it may add to the upload
+ * and learn where its file is. It is random and cannot be guessed. Messages show its first eight
+ * digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
+ *
+ * Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
+ * removed or changed: programs compiled with an older header keep working with a newer library.
+ * Functions, results and members at the end of upload_chunk and upload_receipt may be added.
+ */
+
+#ifndef CHUNKED_UPLOAD_H
+#define CHUNKED_UPLOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this header; that of the library that runs is upload_version(). */
+#define UPLOAD_VERSION "0.1.0"
+#define UPLOAD_VERSION_MAJOR 0
+#define UPLOAD_VERSION_MINOR 1
+#define UPLOAD_VERSION_PATCH 0
+
+/* The compiler warns when a result with this mark is ignored. */
+#if defined(__GNUC__) || defined(__clang__)
+#define UPLOAD_MUST_USE __attribute__((warn_unused_result))
+#else
+#define UPLOAD_MUST_USE
+#endif
+
+/* Every upload_chunk and upload_receipt starts with one of these:
+ *
+ *     upload_chunk chunk = UPLOAD_CHUNK_INIT;
+ *
+ * They set struct_size, by which the library knows which version of the struct the program was
+ * compiled with, and zero the rest. */
+#define UPLOAD_CHUNK_INIT { sizeof(upload_chunk), NULL, NULL, 0, 0, 0, NULL, 0 }
+#define UPLOAD_RECEIPT_INIT { sizeof(upload_receipt), { 0 }, 0 }
+
+/**
+ * A value for upload_options_set_durability: an acknowledged chunk and a finished file survive the
+ * death of every process, at any instant, but perhaps not a power failure. The default.
+ */
+#define UPLOAD_DURABILITY_PROCESS 0
+
+/**
+ * A value for upload_options_set_durability: besides, the finished file survives power failure once
+ * upload_get has returned it.
+ */
+#define UPLOAD_DURABILITY_COMPLETE 1
+
+/**
+ * A value for upload_options_set_durability: besides, every acknowledged chunk survives power failure.
+ */
+#define UPLOAD_DURABILITY_CHUNK 2
+
+/**
+ * Room for a uid with its NUL, in this and all later versions: a uid is always shorter than this.
+ * How long exactly, and of which characters, may change.
+ */
+#define UPLOAD_UID_SIZE 64
+
+/**
+ * What became of a call. The numbers never change, and no number is used again for something else:
+ * 1 to 19 are the caller's mistakes, 20 to 39 states of an upload, 40 to 59 come from storage, and
+ * from 90 on are internal. What a server would answer over HTTP is in parentheses.
+ */
+enum upload_result
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Done. (200)
+   */
+  UPLOAD_OK = 0,
+  /**
+   * The request is malformed or contradicts itself: a NULL, text that is not UTF-8, a chunk number
+   * that is not below the count, sizes that cannot add up. Nothing was stored. Do not send it
+   * again; the message says what is wrong. (400)
+   */
+  UPLOAD_INVALID_ARGUMENT = 1,
+  /**
+   * A limit of the store's options stands in the way of a new upload, or a chunk would take the
+   * upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
+   * say which limit. Nothing was stored. (413)
+   */
+  UPLOAD_LIMIT_EXCEEDED = 2,
+  /**
+   * Reserved: nothing is sent with a checksum yet. (400)
+   */
+  UPLOAD_CHECKSUM_MISMATCH = 3,
+  /**
+   * There is no such upload: the uid is unknown, malformed, or of another store, which is not told
+   * apart; or the upload was removed. Start a new one. (404)
+   */
+  UPLOAD_NOT_FOUND = 20,
+  /**
+   * upload_get: chunks are missing. upload_error_missing_count and upload_error_first_missing say
+   * how many and which is the first. Send them, then ask again. (409)
+   */
+  UPLOAD_INCOMPLETE = 21,
+  /**
+   * The chunk contradicts the upload: another total_size or chunk_count than its first chunk had,
+   * or other bytes for a chunk of a finished file. Nothing was stored. (409)
+   */
+  UPLOAD_CONFLICT = 22,
+  /**
+   * upload_get: no chunk is missing, but together they have not the declared size.
+   * upload_error_received_size and upload_error_declared_size give both. The upload stays open;
+   * send the wrong chunks again. (409)
+   */
+  UPLOAD_SIZE_MISMATCH = 23,
+  /**
+   * The file was finished and has been taken away by its owner. It does not come back. (410)
+   */
+  UPLOAD_GONE = 24,
+  /**
+   * The operating system refused, or the directory holds something that is not of this library's
+   * making (EBADMSG). upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
+   * cured. Acknowledged chunks are safe, but for one that this call was to replace. (500)
+   */
+  UPLOAD_IO = 40,
+  /**
+   * The disk is full, a quota is used up, or less than min_free_space would stay free. Repeat the call
+   * when there is space again. Acknowledged chunks are safe, but for one that this call was to
+   * replace. (507)
+   */
+  UPLOAD_NO_SPACE = 41,
+  /**
+   * A defect of this library. The message is worth a report; other calls are not affected. (500)
+   */
+  UPLOAD_INTERNAL = 90,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum upload_result upload_result;
+#else
+typedef int32_t upload_result;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a call failed. It may be shared between threads and may outlive the store. The functions below answer
+ * for every error: NULL or 0 where a fact does not apply to it, and also when they are asked about NULL.
+ */
+typedef struct upload_error upload_error;
+
+/**
+ * A finished upload. It may be shared between threads, keeps its values whatever happens to the file, and
+ * may outlive the store. The functions below answer NULL or 0 when they are asked about NULL.
+ */
+typedef struct upload_finished upload_finished;
+
+/**
+ * Limits and habits of a store. Made by upload_options_new with the default values, changed by the
+ * setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
+ *
+ * Options belong to the store handle, not to the directory: two programs may open the same directory
+ * with different ones. With the same prefix they see each other's uploads, with different ones not.
+ *
+ * Every setter refuses a value that no store could work with at once: it returns
+ * UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
+ */
+typedef struct upload_options upload_options;
+
+/**
+ * A directory in which uploads are received, and the options with which this program does it.
+ *
+ * It is an absolute path and options, nothing more: no descriptor, no lock, no thread. Any number of
+ * threads may use it at once, and so may the children of a fork. It must outlive the calls that use
+ * it, but not what they returned.
+ */
+typedef struct upload_store upload_store;
+
+/**
+ * One chunk of a file, as it came from the client. Start with UPLOAD_CHUNK_INIT and set the members:
+ * zero always means that something is absent. The library reads the struct and what it points to
+ * during the call only and changes nothing.
+ *
+ * Later versions append members. struct_size tells the library how many of them the program knows. An
+ * older library accepts a larger struct if the part it does not know is zero, and otherwise answers
+ * UPLOAD_INVALID_ARGUMENT, so that nothing asked for is ever silently ignored.
+ */
+typedef struct upload_chunk {
+  /**
+   * sizeof(upload_chunk), which UPLOAD_CHUNK_INIT sets.
+   */
+  size_t struct_size;
+  /**
+   * NULL or "" starts an upload. For further chunks, what the first one's receipt says.
+   */
+  const char *upload_uid;
+  /**
+   * The client's name for the file, UTF-8, at most 4096 bytes; kept word for word, and never used
+   * in a path. That of the first chunk stands. May be NULL.
+   */
+  const char *file_name;
+  /**
+   * Bytes of the whole file; the same in every chunk of an upload. At most 2^63 - 1.
+   */
+  uint64_t total_size;
+  /**
+   * Which chunk this is, counted from 0.
+   */
+  uint64_t chunk_number;
+  /**
+   * How many chunks there are, at least 1, at most 2^63 - 1; the same in every chunk of an upload.
+   */
+  uint64_t chunk_count;
+  /**
+   * The bytes of this chunk. May be NULL if content_size is 0.
+   */
+  const void *content;
+  /**
+   * How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
+   * they can add up: at most total_size, and just that if there is one chunk only.
+   */
+  size_t content_size;
+} upload_chunk;
+
+/**
+ * The answer to an accepted chunk. Start with UPLOAD_RECEIPT_INIT. Written on success only, so one
+ * receipt can be passed to all chunks of an upload, and upload_chunk.upload_uid may point into it.
+ *
+ * Later versions append members. The library writes those that both it and, by struct_size, the program
+ * know; the rest and struct_size it leaves alone.
+ */
+typedef struct upload_receipt {
+  /**
+   * sizeof(upload_receipt), which UPLOAD_RECEIPT_INIT sets.
+   */
+  size_t struct_size;
+  /**
+   * The uid of the upload, NUL-terminated. It is a secret between this program and the client.
+   */
+  char upload_uid[UPLOAD_UID_SIZE];
+  /**
+   * 1 if all chunks are there, as far as this call can tell, otherwise 0. A hint, for clients that
+   * send no signal of their own when they are done: upload_get decides.
+   */
+  int32_t received_all;
+} upload_receipt;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The name of a result, as clients of a server may see it: "ok", "not_found", ...; "unknown" for a
+ * number that is not in this version's list. The string is static.
+ */
+const char *upload_result_name(int32_t result);
+
+/**
+ * New options with the default values, to be freed with upload_options_free.
+ */
+struct upload_options *upload_options_new(void);
+
+/**
+ * Frees options. NULL is allowed. Stores that were opened with them are not affected.
+ */
+void upload_options_free(struct upload_options *options);
+
+/**
+ * The largest total_size of a new upload, in bytes; 0 means no limit. Default 0. A larger one is
+ * UPLOAD_LIMIT_EXCEEDED. This limit is checked on the first chunk of an upload only.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_max_total_size(struct upload_options *options,
+                                                uint64_t bytes);
+
+/**
+ * The largest chunk_count of a new upload; 0 means no limit. Default 1,000,000. A larger one is
+ * UPLOAD_LIMIT_EXCEEDED. Each chunk takes 32 bytes on disk, and an upload_get of an unfinished upload
+ * reads them all: without a limit a client decides how long that takes. This limit is checked on the
+ * first chunk of an upload only.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_max_chunk_count(struct upload_options *options,
+                                                 uint64_t chunks);
+
+/**
+ * How many bytes must stay free on the file system after the declared size of a new upload. Default
+ * 16 MiB. Where less would stay, the first chunk is answered UPLOAD_NO_SPACE.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_min_free_space(struct upload_options *options,
+                                                uint64_t bytes);
+
+/**
+ * What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
+ * upload keeps the highest level with which it was ever called. Whatever the level, upload_get returns
+ * only the right bytes: after a power failure it reads what was not known to be on disk, compares it
+ * with its checksum, and counts damaged chunks as missing.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_durability(struct upload_options *options,
+                                            int32_t durability);
+
+/**
+ * What stands before the uid in the names of upload directories: UTF-8, up to 64 bytes, without '/'.
+ * Default "".
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_prefix(struct upload_options *options,
+                                        const char *prefix);
+
+/**
+ * Permissions of directories, whatever the umask; must include 0700. Default 0700.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_dir_mode(struct upload_options *options,
+                                          uint32_t mode);
+
+/**
+ * Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_file_mode(struct upload_options *options,
+                                           uint32_t mode);
+
+/**
+ * Opens the directory path as a store and sets *store, to be freed with upload_store_free.
+ *
+ * Creates nothing: a server may open the store as root and receive as another user. Later, the first
+ * chunk makes the directory if only the last component of its path is missing. A relative path is
+ * resolved against the current directory now, not later. options may be NULL, for the defaults, and
+ * may be changed or freed afterwards.
+ *
+ * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
+ * the file system is one on which uploads are not safe (a network file system) or cannot be asked.
+ */
+UPLOAD_MUST_USE
+upload_result upload_store_open(const char *path,
+                                const struct upload_options *options,
+                                struct upload_store **store,
+                                struct upload_error **error);
+
+/**
+ * Frees the handle. NULL is allowed. The directory and the uploads in it stay as they are.
+ */
+void upload_store_free(struct upload_store *store);
+
+/**
+ * Receives one chunk. When it returns UPLOAD_OK, the chunk is kept, as safely as the store's durability
+ * says, and the receipt tells which upload it belongs to.
+ *
+ * Chunks may come in any order, several at once, from any thread, process or connection, and more than
+ * once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
+ * is not finished. A first chunk that is refused leaves nothing behind.
+ *
+ * Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
+ * store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
+ */
+UPLOAD_MUST_USE
+upload_result upload_handle_chunk(const struct upload_store *store,
+                                  const struct upload_chunk *chunk,
+                                  struct upload_receipt *receipt,
+                                  struct upload_error **error);
+
+/**
+ * Asks for the assembled file of an upload and sets *finished, to be freed with upload_finished_free.
+ *
+ * The first call that finds all chunks there finishes the upload; every further one, in any process,
+ * answers the same path, until the file is taken away. From then on the chunks are closed: the same
+ * bytes again are accepted, others are UPLOAD_CONFLICT.
+ *
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_GONE, UPLOAD_IO,
+ * UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
+ */
+UPLOAD_MUST_USE
+upload_result upload_get(const struct upload_store *store,
+                         const char *uid,
+                         struct upload_finished **finished,
+                         struct upload_error **error);
+
+/**
+ * The uid of the upload.
+ */
+const char *upload_finished_uid(const struct upload_finished *finished);
+
+/**
+ * The absolute path of the file, on the file system of the store. The caller may read, rename or remove
+ * the file. It contains the uid.
+ */
+const char *upload_finished_path(const struct upload_finished *finished);
+
+/**
+ * The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
+ * and may be anything, "../../etc/passwd" too: do not make a path of it.
+ */
+const char *upload_finished_file_name(const struct upload_finished *finished);
+
+/**
+ * How many bytes the file has.
+ */
+uint64_t upload_finished_total_size(const struct upload_finished *finished);
+
+/**
+ * The CRC-32C (Castagnoli) of the file, from checksums that were taken as the chunks arrived.
+ */
+uint32_t upload_finished_crc32c(const struct upload_finished *finished);
+
+/**
+ * Frees the handle, and the strings that were asked of it. NULL is allowed. The file stays.
+ */
+void upload_finished_free(struct upload_finished *finished);
+
+/**
+ * What the call returned; UPLOAD_OK for NULL.
+ */
+upload_result upload_error_code(const struct upload_error *error);
+
+/**
+ * A sentence in English, UTF-8, for logs; "" for NULL, and never NULL itself. It names figures and the
+ * first eight digits of the uid, quotes what the client sent with odd characters escaped, and holds no
+ * content. It may change from version to version; show clients the name of the result instead.
+ */
+const char *upload_error_message(const struct upload_error *error);
+
+/**
+ * UPLOAD_IO and UPLOAD_NO_SPACE: the operating system's error number, as in <errno.h>.
+ */
+int32_t upload_error_os_errno(const struct upload_error *error);
+
+/**
+ * UPLOAD_IO and UPLOAD_NO_SPACE: the path concerned. It may contain the whole uid.
+ */
+const char *upload_error_path(const struct upload_error *error);
+
+/**
+ * UPLOAD_INCOMPLETE: how many chunks are missing.
+ */
+uint64_t upload_error_missing_count(const struct upload_error *error);
+
+/**
+ * UPLOAD_INCOMPLETE: the number of the first chunk that is missing.
+ */
+uint64_t upload_error_first_missing(const struct upload_error *error);
+
+/**
+ * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size" or "max_chunk_count", as in the options,
+ * or "data_size", which is twice the declared size. Later versions may have more.
+ */
+const char *upload_error_limit(const struct upload_error *error);
+
+/**
+ * UPLOAD_LIMIT_EXCEEDED: the value of the limit.
+ */
+uint64_t upload_error_limit_value(const struct upload_error *error);
+
+/**
+ * UPLOAD_SIZE_MISMATCH: how many bytes the chunks have together.
+ */
+uint64_t upload_error_received_size(const struct upload_error *error);
+
+/**
+ * UPLOAD_SIZE_MISMATCH: the total_size with which the upload was started.
+ */
+uint64_t upload_error_declared_size(const struct upload_error *error);
+
+/**
+ * Frees the error, and the strings that were asked of it. NULL is allowed.
+ */
+void upload_error_free(struct upload_error *error);
+
+/**
+ * The version of the library that runs, such as "1.2.3"; that of this header is UPLOAD_VERSION. The
+ * string is static.
+ */
+const char *upload_version(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CHUNKED_UPLOAD_H */
+
