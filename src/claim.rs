@@ -13,7 +13,7 @@
 //! Across file systems the copy grows in a hidden file beside the destination and appears by a rename, when it is whole.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -236,26 +236,33 @@ impl Moving<'_> {
         sys::status(part).map(|status| Trust::now(&self.upload.store.boot, status.mount))
     }
 
+    /// The claim comes first: a part to which no claim leads would stay for ever.
     fn create_part(&self, source: &File) -> Result<(File, Claim)> {
-        let part = part_path(self.destination, &self.upload.dir);
-        remove_if_there(&part)?;
-        let create = || -> io::Result<(File, Claim)> {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-            file.set_permissions(std::fs::Permissions::from_mode(source.metadata()?.mode() & 0o777))?;
-            let (inode, tag) = (file.metadata()?.ino(), self.trust_in(&file)?.tag());
-            Ok((file, Claim { destination: self.destination.to_owned(), inode, copy: true, copied: 0, tag }))
+        let destination = self.destination.to_owned();
+        let mut claim = Claim { destination, inode: NOT_MADE_YET, copy: true, copied: 0, tag: 0 };
+        let record = claim.write(&self.upload.dir, self.upload.store.options().state_mode())?;
+        self.reach("move:announced")?;
+        let path = part_path(self.destination, &self.upload.dir);
+        remove_if_there(&path)?;
+        let mut create = || -> io::Result<File> {
+            let part = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            part.set_permissions(std::fs::Permissions::from_mode(source.metadata()?.mode() & 0o777))?;
+            (claim.inode, claim.tag) = (part.metadata()?.ino(), self.trust_in(&part)?.tag());
+            Ok(part)
         };
-        // The claim comes second: a part that no claim leads to would stay. An empty one is the least that can.
-        let (file, claim) = create().map_err(|error| self.failed(error))?;
-        match self.write_claim(&claim) {
-            Ok(()) => Ok((file, claim)),
-            Err(error) => {
-                remove_if_there(&part)?;
-                Err(error)
-            }
+        let part = create().map_err(|error| self.failed(error))?;
+        self.reach("move:created")?;
+        claim.write_progress(&self.upload.dir)?;
+        if self.durable {
+            self.upload.dir.sync_file(CLAIM, &record)?;
+            self.upload.dir.sync_names()?;
         }
+        Ok((part, claim))
     }
 }
+
+/// The inode of a copy that was announced: no file has it.
+const NOT_MADE_YET: u64 = 0;
 
 /// What is on record of a file's way to its place.
 struct Claim {
@@ -329,8 +336,12 @@ pub(crate) fn discard(dir: &Directory) -> Result<()> {
         && claim.copy
     {
         let part = part_path(&claim.destination, dir);
-        // Only what is certainly ours.
-        if std::fs::symlink_metadata(&part).is_ok_and(|there| there.ino() == claim.inode) {
+        // Only what is certainly ours: the inode, or what has not even got its first byte under our name.
+        let ours = |there: &Metadata| match claim.inode {
+            NOT_MADE_YET => there.is_file() && there.len() == 0,
+            inode => there.ino() == inode,
+        };
+        if std::fs::symlink_metadata(&part).is_ok_and(|there| ours(&there)) {
             remove_if_there(&part)?;
         }
     }
