@@ -640,8 +640,8 @@ upload_result upload_handle_chunk(const struct upload_store *store,
  * answers the same path, until the file is taken away. From then on the chunks are closed: the same
  * bytes again are accepted, others are UPLOAD_CONFLICT.
  *
- * Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_GONE, UPLOAD_IO,
- * UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the
+ * file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
  */
 UPLOAD_MUST_USE
 upload_result upload_get(const struct upload_store *store,

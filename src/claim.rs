@@ -63,15 +63,21 @@ fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
 
 fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()> {
     let earlier = Claim::read(&upload.dir)?;
-    let record = match complete::complete(upload) {
-        Err(Error::Gone { uid }) => {
-            let done = earlier.is_some_and(|claim| claim.destination == destination && claim.has_appeared());
-            return if done { Ok(()) } else { Err(Error::Gone { uid }) };
+    let durable = upload.level(&upload.records()?) >= Durability::Complete;
+    let record = match (complete::complete(upload), &earlier) {
+        (Err(Error::Gone { .. }), Some(claim)) if claim.destination == destination && claim.has_appeared() => {
+            // Whoever moved it may have died before it was on disk.
+            return if durable { sync_move(upload, destination) } else { Ok(()) };
         }
-        result => result?,
+        (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared() && upload.dir.file_size(FILE)?.is_some() => {
+            // Power loss took the renaming, but not the mark.
+            let record = PhaseRecord { phase: Phase::Complete, ..upload.phase_of(&upload.records()?)? };
+            upload.write_phase(record)?;
+            complete::complete(upload)?
+        }
+        (result, _) => result?,
     };
-    let level = upload.level(&upload.records()?);
-    let moving = Moving { upload, record, destination, overwrite, durable: level >= Durability::Complete };
+    let moving = Moving { upload, record, destination, overwrite, durable };
     match earlier {
         Some(claim) if claim.copy && claim.has_appeared() => {
             moving.finish()?;
@@ -162,8 +168,7 @@ impl Moving<'_> {
     /// The file is at its place: the upload is gone.
     fn finish(&self) -> Result<()> {
         if self.durable {
-            let parent = self.destination.parent().unwrap_or(Path::new("/"));
-            File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| self.failed(error))?;
+            sync_directory_of(self.destination)?;
         }
         // Of a copy the original is left.
         self.upload.dir.remove(FILE)?;
@@ -263,6 +268,23 @@ impl Moving<'_> {
 
 /// The inode of a copy that was announced: no file has it.
 const NOT_MADE_YET: u64 = 0;
+
+/// Puts on disk which files there are where the file went.
+fn sync_directory_of(destination: &Path) -> Result<()> {
+    let parent = destination.parent().unwrap_or(Path::new("/"));
+    match File::open(parent).and_then(|dir| dir.sync_all()) {
+        // A directory that may be written and not read cannot be opened to sync it.
+        Err(error) if error.raw_os_error() != Some(libc::EACCES) => Err(Error::os("cannot sync", parent, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts on disk that a file was moved.
+fn sync_move(upload: &Upload<'_>, destination: &Path) -> Result<()> {
+    sync_directory_of(destination)?;
+    upload.sync_state()?;
+    upload.dir.sync_names()
+}
 
 /// What is on record of a file's way to its place.
 struct Claim {

@@ -128,7 +128,13 @@ impl Directory {
 
     /// Waits until no other handle has locked the directory itself (flock(2)), and locks it.
     pub(crate) fn lock_exclusively(&self) -> Result<Exclusive<'_>> {
-        self.handle.lock().map_err(|error| Error::os("cannot lock", &self.path, error))?;
+        loop {
+            match self.handle.lock() {
+                // A signal handler ran.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(|error| Error::os("cannot lock", &self.path, error))?,
+            }
+        }
         Ok(Exclusive(&self.handle))
     }
 }

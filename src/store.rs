@@ -64,7 +64,8 @@ impl Store {
     /// is completing the upload, and, for a chunk off the grid, the moment it takes another to get its place.
     ///
     /// # Errors
-    /// `invalid_argument`: the chunk contradicts itself. `limit_exceeded`: an option of the store, or `data` would
+    /// `invalid_argument`: the chunk contradicts itself. `checksum_mismatch`: its content does not have the `checksum` that
+    /// came with it. `limit_exceeded`: an option of the store, or `data` would
     /// become larger than twice the file. `not_found`: no such upload. `conflict`: other totals than the first chunk's,
     /// or other bytes than the finished file's. `gone`: the finished file was taken away. `no_space`, `io`. In each
     /// case nothing was stored; after `no_space` and `io`, a chunk that was to be replaced may be missing.
@@ -84,7 +85,9 @@ impl Store {
     /// `/proc`), and copied only if chunks of uneven sizes did not arrive in order.
     ///
     /// # Errors
-    /// `incomplete`: chunks are missing. `size_mismatch`: they do not add up to the declared size. `not_found`: no such
+    /// `incomplete`: chunks are missing. `size_mismatch`: they do not add up to the declared size. `checksum_mismatch`:
+    /// together they do not have the `file_digest` that was declared; like the former, sending chunks again can repair it.
+    /// `not_found`: no such
     /// upload. `gone`: the file was taken away. `no_space`: chunks need to be copied into order, and there is no room.
     /// `io`.
     pub fn get(&self, uid: &str) -> Result<Finished> {

@@ -181,6 +181,20 @@ fn a_copy_that_died_is_removed_with_its_upload() {
     assert!(left_over >= 2);
 }
 
+/// After power loss at the lowest level the mark may be on disk and the renaming not: the file is there, and goes again.
+#[test]
+fn a_move_that_power_loss_took_is_made_again() {
+    let store = TestStore::new();
+    let Some(elsewhere) = Elsewhere::new(&store, false) else { return };
+    let (uid, file) = upload(&store);
+    let (to, other) = (elsewhere.path("to"), elsewhere.path("other"));
+    store.move_to(&uid, &to, false).unwrap();
+    std::fs::rename(&to, store.path(&uid, "file")).unwrap();
+    assert_eq!(std::fs::read(store.move_to(&uid, &other, false).unwrap().path).unwrap(), file);
+    assert_eq!(elsewhere.entries(), ["other"]);
+    assert_eq!(store.move_to(&uid, &to, false).unwrap_err().kind(), ErrorKind::Gone);
+}
+
 /// A copy between file systems that is cut off goes on where it was.
 #[test]
 fn a_long_copy_goes_on() {

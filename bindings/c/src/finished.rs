@@ -56,8 +56,8 @@ pub(crate) fn c_text(bytes: impl Into<Vec<u8>>) -> Result<CString> {
 /// answers the same path, until the file is taken away. From then on the chunks are closed: the same
 /// bytes again are accepted, others are UPLOAD_CONFLICT.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_GONE, UPLOAD_IO,
-/// UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
+/// Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the
+/// file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_get(
