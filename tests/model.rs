@@ -2,7 +2,9 @@
 
 mod common;
 
-use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Phase, Store};
+use std::time::Duration;
+
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Phase, Store};
 use common::{TestStore, in_child, seeded_bytes};
 use proptest::prelude::*;
 
@@ -89,6 +91,8 @@ enum Act {
     Verify,
     Move,
     Remove,
+    Cleanup,
+    List,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -102,7 +106,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => Just(Act::Inspect),
         1 => Just(Act::Verify),
         1 => Just(Act::Move),
-        1 => prop_oneof![3 => Just(Act::Inspect), 1 => Just(Act::Remove)],
+        1 => prop_oneof![3 => Just(Act::List), 1 => Just(Act::Remove), 1 => Just(Act::Cleanup)],
     ]
 }
 
@@ -122,11 +126,12 @@ fn content(number: usize, size: usize, variant: u64) -> Vec<u8> {
     seeded_bytes(size, 1 + number as u64 + 100 * variant)
 }
 
-/// One conversation.
-fn converse(plan: &[usize], acts: &[Act], durability: Durability) -> Result<(), TestCaseError> {
+/// One conversation, by uid, or with a key in each chunk, through the view of an owner.
+fn converse(plan: &[usize], acts: &[Act], durability: Durability, keyed: bool) -> Result<(), TestCaseError> {
     let total: u64 = plan.iter().map(|&size| size as u64).sum();
     let store = TestStore::with(Options { durability, ..Options::default() });
     let mut model = Model { total, chunks: vec![None; plan.len()], finished: None, taken: false, removed: false };
+    let store = if keyed { TestStore { store: store.for_owner(b"ann").unwrap(), dir: store.dir } } else { store };
     let mut uid = String::new();
     for act in acts {
         let (number, content) = match *act {
@@ -144,7 +149,16 @@ fn converse(plan: &[usize], acts: &[Act], durability: Durability) -> Result<(), 
                 continue;
             }
         };
-        let answer = send(&store, &uid, plan, number, &content);
+        let answer = if keyed {
+            send_with_key(&store, plan, number, &content)
+        } else {
+            send(&store, &uid, plan, number, &content)
+        };
+        if keyed && model.removed && answer.is_ok() {
+            // The same key began anew.
+            model = Model { total, chunks: vec![None; plan.len()], finished: None, taken: false, removed: false };
+            let _ = std::fs::remove_file(store.dir.path().join("moved"));
+        }
         match answer {
             Ok((found, received_all)) => {
                 uid = found;
@@ -164,14 +178,27 @@ fn converse(plan: &[usize], acts: &[Act], durability: Durability) -> Result<(), 
 }
 
 fn send(store: &Store, uid: &str, plan: &[usize], number: usize, content: &[u8]) -> Result<(String, bool), Error> {
+    send_as(store, Chunk { upload_uid: uid, ..Chunk::default() }, plan, number, content)
+}
+
+fn send_with_key(store: &Store, plan: &[usize], number: usize, content: &[u8]) -> Result<(String, bool), Error> {
+    send_as(store, Chunk { upload_key: b"key", ..Chunk::default() }, plan, number, content)
+}
+
+fn send_as(
+    store: &Store,
+    chunk: Chunk<'_>,
+    plan: &[usize],
+    number: usize,
+    content: &[u8],
+) -> Result<(String, bool), Error> {
     let chunk = Chunk {
-        upload_uid: uid,
         file_name: "model",
         total_size: plan.iter().map(|&size| size as u64).sum(),
         chunk_number: number as u64,
         chunk_count: plan.len() as u64,
         content,
-        ..Default::default()
+        ..chunk
     };
     store.handle_chunk(&chunk).map(|receipt| (receipt.upload_uid.to_string(), receipt.received_all))
 }
@@ -213,6 +240,18 @@ fn compare(act: &Act, store: &TestStore, uid: &str, model: &mut Model) -> Result
                 prop_assert_eq!(Some(&std::fs::read(moved.path).unwrap()), model.finished.as_ref());
                 model.taken = true;
             }
+        }
+        Act::Cleanup => {
+            let removed = store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap().removed;
+            let phases: Vec<_> = removed.iter().map(|removed| removed.phase).collect();
+            let expected: Vec<_> = model.inspect().iter().map(|seen| Some(seen.0)).collect();
+            prop_assert_eq!(phases, expected);
+            model.removed = true;
+        }
+        Act::List => {
+            let phases: Vec<_> = store.list().unwrap().map(|listed| listed.unwrap().phase).collect();
+            let expected: Vec<_> = model.inspect().iter().map(|seen| seen.0).collect();
+            prop_assert_eq!(phases, expected);
         }
         Act::Remove => {
             let expected = if model.removed { Err(ErrorKind::NotFound) } else { Ok(()) };
@@ -256,8 +295,8 @@ fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(600))]
     #[test]
-    fn the_store_does_what_the_model_says(plan in plan(), acts in prop::collection::vec(act(), 1..60)) {
-        converse(&plan, &acts, Durability::Process)?;
+    fn the_store_does_what_the_model_says(plan in plan(), acts in prop::collection::vec(act(), 1..60), keyed: bool) {
+        converse(&plan, &acts, Durability::Process, keyed)?;
     }
 }
 
@@ -265,7 +304,7 @@ proptest! {
     #![proptest_config(config(60))]
     #[test]
     fn at_the_higher_levels_too(plan in plan(), acts in prop::collection::vec(act(), 1..40), chunk: bool) {
-        converse(&plan, &acts, if chunk { Durability::Chunk } else { Durability::Complete })?;
+        converse(&plan, &acts, if chunk { Durability::Chunk } else { Durability::Complete }, chunk)?;
     }
 
     /// Several threads and processes send the chunks of one file in their own orders, each some twice, while `get` is

@@ -15,15 +15,26 @@ fn first_release() -> PathBuf {
     root().join("bindings/c/abi/v0.1")
 }
 
-/// Compiles a C program with the header in `include` and runs it with the library in `libraries`, in an empty directory.
-fn compile_and_run(source: &Path, include: &Path, libraries: &Path) {
+/// A program compiled with the header in `include`, in a directory of its own.
+fn compile(source: &Path, include: &Path, libraries: &Path) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("program");
     let mut compiler = cc();
     compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread", "-I"]).arg(include).arg(source);
     run(compiler.arg("-o").arg(&program).arg("-L").arg(libraries).arg("-lchunked_upload"));
+    (dir, program)
+}
+
+/// Runs a program with the library in `libraries`, in a directory.
+fn run_in(program: &Path, libraries: &Path, directory: &Path) -> std::process::Output {
+    try_run(Command::new("timeout").arg("120").arg(program).arg(directory).env("LD_LIBRARY_PATH", libraries))
+}
+
+fn compile_and_run(source: &Path, include: &Path, libraries: &Path) {
+    let (_dir, program) = compile(source, include, libraries);
     let empty = tempfile::tempdir().unwrap();
-    run(Command::new("timeout").arg("120").arg(&program).arg(empty.path()).env("LD_LIBRARY_PATH", libraries));
+    let output = run_in(&program, libraries, empty.path());
+    assert!(output.status.success(), "{}: {output:?}", source.display());
 }
 
 #[test]
@@ -64,12 +75,36 @@ fn build_with_types(source: &Path, target: &Path) -> PathBuf {
     target.join("abi/libchunked_upload.so")
 }
 
-#[test]
-fn an_older_library_refuses_what_it_does_not_know() {
+/// A directory in which linker and loader find the library of the first release.
+fn first_libraries() -> tempfile::TempDir {
     let libraries = tempfile::tempdir().unwrap();
     for name in ["libchunked_upload.so", "libchunked_upload.so.0"] {
         std::os::unix::fs::symlink(first_library(), libraries.path().join(name)).unwrap();
     }
+    libraries
+}
+
+/// An upload that the first release began is finished by this one. The other way round it is refused, and stays.
+#[test]
+fn uploads_of_the_first_release_are_finished() {
+    let (old, new) = (first_libraries(), tempfile::tempdir().unwrap());
+    link_library_into(new.path());
+    let source = root().join("bindings/c/tests/abi/half.c");
+    let (_dir, program) = compile(&source, &first_release(), old.path());
+    let forth = tempfile::tempdir().unwrap();
+    for libraries in [&old, &new] {
+        let output = run_in(&program, libraries.path(), forth.path());
+        assert!(output.status.success(), "{output:?}");
+    }
+    let back = tempfile::tempdir().unwrap();
+    assert!(run_in(&program, new.path(), back.path()).status.success());
+    assert!(!run_in(&program, old.path(), back.path()).status.success(), "0.1 does not know the format");
+    assert!(run_in(&program, new.path(), back.path()).status.success(), "and left it as it was");
+}
+
+#[test]
+fn an_older_library_refuses_what_it_does_not_know() {
+    let libraries = first_libraries();
     compile_and_run(&root().join("bindings/c/tests/abi/newer_program.c"), &root().join("include"), libraries.path());
 }
 
