@@ -95,8 +95,8 @@ impl<'a> New<'a> {
         header.owner = owner::digest_for(store, uid);
         let shape = header.shape;
         let promise = budget::promise(store, chunk.total_size)?;
-        let mut unfinished = Unfinished { store, path: Some(path.to_owned()), counted: None };
         let Some(dir) = self.make_directory(path)? else { return Ok(false) };
+        let mut unfinished = Unfinished { store, path: Some(path.to_owned()), counted: None };
         let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
         reach("create:directory")?;
         let state = match dir.create_file(STATE, store.options().state_mode()) {
@@ -147,7 +147,8 @@ impl<'a> New<'a> {
             if !put_in_place(store, uid, path, place)? {
                 return Ok(false);
             }
-            unfinished.path = Some(place.to_owned());
+            // Others may have joined by now: whatever goes wrong from here on, it stays.
+            unfinished.path = None;
             reach("create:renamed")?;
         }
         if durable {

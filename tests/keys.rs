@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Receipt, Result, Store};
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Receipt, Result, Store, seam};
 use common::{CUTS, TestStore, bytes, cut, dies_at, entries};
 
 const KEY: &[u8] = b"sixteen bytes or more";
@@ -107,6 +107,29 @@ fn first_chunks_at_the_same_moment_join_one_upload() {
         assert_eq!(uploads(&store), [uid.as_str()], "no orphans");
         assert_eq!(store.content(uid.as_str()), file);
     }
+}
+
+/// What fails once others can join takes nothing from them.
+#[test]
+fn a_maker_that_fails_late_takes_nothing_away() {
+    let store = std::rc::Rc::new(TestStore::with(Options { max_store_size: 1 << 20, ..Options::default() }));
+    let file = bytes(350);
+    let joiner = store.store.clone();
+    seam::set_hook(Some(std::rc::Rc::new(move |step| {
+        if step == "create:renamed" {
+            seam::set_hook(None);
+            send(&joiner, KEY, &cut(&bytes(350), CUTS[0]), 3).unwrap();
+            return Err(std::io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
+    })));
+    let pieces = cut(&file, CUTS[0]);
+    assert_eq!(send(&store, KEY, &pieces, 0).unwrap_err().os_errno(), Some(libc::EIO));
+    seam::set_hook(None);
+    for number in [1, 2, 0] {
+        send(&store, KEY, &pieces, number).unwrap();
+    }
+    assert_eq!(store.content(store.uid_for_key(KEY).unwrap().as_str()), file);
 }
 
 /// Whoever dies while making an upload with a key: the same chunk sent again makes it, and a cleanup finds the rest.
