@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import sys
-import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -166,8 +165,9 @@ def receive(into: Path, directory: Path | None, host: str, port: int, max_size: 
     else:
         click.echo(f"receiving at {url} into {into}")
         sys.stdout.flush()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # A shell's background job starts with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.run()
     finally:
