@@ -55,6 +55,21 @@ fn declared_sizes_count_until_the_file_is_taken() {
     begin(&store, 1000).unwrap();
 }
 
+/// What is repeated is not subtracted twice.
+#[test]
+fn a_repeated_move_makes_room_once() {
+    let store = limited(1000);
+    let (moved, other) = (whole(&store, 400), begin(&store, 500).unwrap().upload_uid);
+    for _ in 0..3 {
+        store.move_to(&moved, store.dir.path().join("moved"), false).unwrap();
+    }
+    begin(&store, 500).unwrap();
+    full(&store, 2);
+    store.remove(other.as_str()).unwrap();
+    begin(&store, 500).unwrap();
+    full(&store, 2);
+}
+
 #[test]
 fn what_is_refused_promises_nothing() {
     let store = limited(1000);

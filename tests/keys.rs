@@ -109,6 +109,30 @@ fn first_chunks_at_the_same_moment_join_one_upload() {
     }
 }
 
+/// At level `chunk` who joins before the maker has synced the upload's name syncs it, too: until then the upload does not
+/// say that it has that level.
+#[test]
+fn who_joins_early_keeps_the_level_itself() {
+    let store = std::rc::Rc::new(TestStore::with(Options { durability: Durability::Chunk, ..Options::default() }));
+    let uid = store.uid_for_key(KEY).unwrap();
+    let (joiner, state) = (store.store.clone(), store.path(uid.as_str(), "state"));
+    let level = move || std::fs::read(&state).unwrap()[193];
+    let (seen, levels) = (std::rc::Rc::new(std::cell::RefCell::new(Vec::new())), level.clone());
+    let found = seen.clone();
+    seam::set_hook(Some(std::rc::Rc::new(move |step| {
+        if step == "create:renamed" {
+            seam::set_hook(None);
+            found.borrow_mut().push(levels());
+            send(&joiner, KEY, &cut(&bytes(350), CUTS[0]), 3).unwrap();
+            found.borrow_mut().push(levels());
+        }
+        Ok(())
+    })));
+    send(&store, KEY, &cut(&bytes(350), CUTS[0]), 0).unwrap();
+    assert_eq!(*seen.borrow(), [0, 2]);
+    assert_eq!(level(), 2);
+}
+
 /// What fails once others can join takes nothing from them.
 #[test]
 fn a_maker_that_fails_late_takes_nothing_away() {
