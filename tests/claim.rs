@@ -181,6 +181,28 @@ fn a_copy_that_died_is_removed_with_its_upload() {
     assert!(left_over >= 2);
 }
 
+/// Who repeats a move whose caller died before it was on disk puts it there.
+#[test]
+fn a_repeated_move_is_as_durable_as_the_first() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    for (durability, least) in [(Durability::Process, 0), (Durability::Complete, 1), (Durability::Chunk, 1)] {
+        let store = TestStore::with(Options { durability, ..Options::default() });
+        let (uid, _) = upload(&store);
+        let to = store.dir.path().join("to");
+        die_in("move:renamed", 0, || drop(store.move_to(&uid, &to, false)));
+        let syncs = Rc::new(Cell::new(0));
+        let count = syncs.clone();
+        chunked_upload::seam::set_hook(Some(Rc::new(move |step| {
+            count.set(count.get() + u32::from(step == "synced:names"));
+            Ok(())
+        })));
+        store.move_to(&uid, &to, false).unwrap();
+        chunked_upload::seam::set_hook(None);
+        assert_eq!(syncs.get(), least, "{durability:?}");
+    }
+}
+
 /// After power loss at the lowest level the mark may be on disk and the renaming not: the file is there, and goes again.
 #[test]
 fn a_move_that_power_loss_took_is_made_again() {
