@@ -74,7 +74,7 @@ demo: $(VENV)/.wheel ## send FILE= (a large one is made when left out) over HTTP
 
 # --- all of it ---------------------------------------------------------------------------------------------------
 
-test: test-rust test-c test-python ## all tests, the Python ones against the installed wheel
+test: test-rust test-c test-python test-gws ## all tests, the Python ones against the installed wheel
 
 test-rust: ## the engine's tests
 	$(CARGO) test --locked -p chunked-upload --features test-seams
@@ -84,6 +84,9 @@ test-c: $(VENV)/.made ## the C library's tests; CMake and pkg-config come from .
 
 test-python: $(VENV)/.wheel ## the Python package's tests
 	$(BIN)/python -m pytest -q bindings/python
+
+test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
+	$(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests
 
 check: $(VENV)/.wheel ## formats, lints and types
 	$(CARGO) fmt --all --check
@@ -99,5 +102,5 @@ bench: ## how fast the engine receives, beside plain writes
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: wheel demo test test-rust test-c test-python check bench clean
+.PHONY: wheel demo test test-rust test-c test-python test-gws check bench clean
 .PHONY: help build install header valgrind abi
