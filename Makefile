@@ -99,8 +99,12 @@ check: $(VENV)/.wheel ## formats, lints and types
 bench: ## how fast the engine receives, beside plain writes
 	$(CARGO) bench --locked -p chunked-upload
 
+test-uwsgi: $(VENV)/.wheel ## the GWS plugin under a real uWSGI, which is built first
+	$(BIN)/python -m pip install --quiet -r bindings/gws/requirements-uwsgi.txt
+	UPLOAD_NEED_UWSGI=1 $(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests/test_uwsgi.py
+
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: wheel demo test test-rust test-c test-python test-gws check bench clean
+.PHONY: wheel demo test test-rust test-c test-python test-gws test-uwsgi check bench clean
 .PHONY: help build install header valgrind abi
