@@ -103,8 +103,14 @@ test-uwsgi: $(VENV)/.wheel ## the GWS plugin under a real uWSGI, which is built 
 	$(BIN)/python -m pip install --quiet -r bindings/gws/requirements-uwsgi.txt
 	UPLOAD_NEED_UWSGI=1 $(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests/test_uwsgi.py
 
+test-ts: ## the client for GWS's front end; needs Node >= 20 and npm
+	install -d build/ts && cp bindings/gws/tests/package.json build/ts
+	npm install --silent --prefix build/ts
+	build/ts/node_modules/.bin/tsc -p bindings/gws/tests --typeRoots build/ts/node_modules/@types --outDir build/ts/out
+	node --test build/ts/out/tests/upload.test.js
+
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: wheel demo test test-rust test-c test-python test-gws test-uwsgi check bench clean
+.PHONY: wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
 .PHONY: help build install header valgrind abi
