@@ -1,5 +1,7 @@
 """Each defect of the helper that comes with GWS, and that it is gone. The numbers are those of docs/gws.md."""
 
+import base64
+import hashlib
 import os
 import signal
 import time
@@ -11,7 +13,7 @@ from typing import Any
 
 import gws
 import pytest
-from test_upload_helper import WHOLE, content, refused, request, send
+from test_upload_helper import PARTS, WHOLE, content, refused, request, send
 
 from conftest import make, uh
 
@@ -213,6 +215,17 @@ def test_20_a_bad_uid_is_one_line_in_the_log(helper: Any, logged: list[str]) -> 
 def test_21_what_uploads_survive_can_be_chosen(root: Path, durability: str) -> None:
     helper = make(durability=durability)
     assert content(helper.get_upload(send(helper))) == WHOLE
+
+
+def test_21_a_chunk_that_is_not_what_was_sent_is_refused(helper: Any, root: Path, logged: list[str]) -> None:
+    digests = [base64.b64encode(hashlib.sha256(part).digest()).decode() for part in PARTS]
+    checksums = [f"sha-256=:{digest}:" for digest in digests]
+    assert "checksum_mismatch" in refused(helper, request(0, checksum=checksums[1]))
+    assert "checksum_mismatch" in logged[0] and names(root) == []
+    uid = ""
+    for number, checksum in enumerate(checksums):
+        uid = helper.handle_chunk_request(None, request(number, uid, checksum=checksum)).uploadUid
+    assert content(helper.get_upload(uid)) == WHOLE
 
 
 def test_22_a_chunk_costs_no_files_of_its_own(helper: Any, root: Path) -> None:

@@ -66,6 +66,8 @@ class ChunkRequest(gws.Request):
     chunkNumber: int
     chunkCount: int
     content: bytes
+    checksum: str = ''
+    """Of the content, as in the header field Content-Digest (RFC 9530): "sha-256=:...:" or "crc32c=:...:"."""
 
 
 class ChunkResponse(gws.Response):
@@ -159,6 +161,7 @@ class Object(gws.Node):
                 total_size=p.totalSize,
                 chunk_number=p.chunkNumber,
                 chunk_count=p.chunkCount,
+                checksum=p.checksum,
             )
             return receipt.upload_uid
         except cu.Error as exc:
