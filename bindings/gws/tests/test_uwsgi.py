@@ -46,7 +46,9 @@ class Server:
         ]
         self.log = (base / "uwsgi.log").open("w")
         environment = {**os.environ, "GWS_TMP_DIR": str(base / "tmp")}
-        self.master = subprocess.Popen(command, env=environment, stdout=self.log, stderr=self.log)
+        self.master = subprocess.Popen(
+            command, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -84,7 +86,8 @@ class Server:
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     running = Server(tmp_path, request.param)
     yield running
-    running.master.send_signal(signal.SIGTERM)
+    # With workers that were just killed the master may take its time over SIGTERM.
+    os.killpg(running.master.pid, signal.SIGKILL)
     running.master.wait(60)
     running.log.close()
 

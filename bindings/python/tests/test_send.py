@@ -134,7 +134,8 @@ def test_both_ends_are_interrupted_until_it_is_through(server: Server, tmp_path:
             break
     there = 400 if server.received_count() == 0 else server.received_count()
     last = send(server, file)
-    assert last["sent_chunks"] == 400 - there, "only what was missing"
+    # What the server was just reading when its client was killed may have come after it was counted.
+    assert 400 - there - 4 <= last["sent_chunks"] <= 400 - there, "only what was missing"
     assert (server.into / last["name"]).read_bytes() == file.read_bytes()
     assert [path.name for path in server.into.iterdir() if path.name != ".uploads"] == ["file.bin"]
 
