@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod shim;
+
 use std::path::{Path, PathBuf};
 
 use chunked_upload::{Chunk, Finished, Options, Receipt, Result, Store};

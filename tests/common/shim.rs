@@ -1,0 +1,108 @@
+//! The shim that stands between a test and the system calls: see `tests/shim/faults.c`.
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which calls are to fail. The numbers are known to the shim.
+pub const OPEN: i32 = 1;
+pub const CREATE: i32 = 2;
+pub const WRITE: i32 = 4;
+pub const SYNC: i32 = 8;
+pub const LOCK: i32 = 16;
+pub const READ: i32 = 32;
+pub const REMOVE: i32 = 64;
+pub const TOUCH: i32 = 128;
+pub const EVERY: i32 = 255;
+
+/// In place of an errno: only half of what is to be written is, without an error.
+pub const SHORT_WRITE: i32 = -1;
+
+/// What is to fail.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub errno: i32,
+    pub kinds: i32,
+    /// Also every later call of these kinds.
+    pub lasting: bool,
+}
+
+/// The loaded shim.
+#[derive(Clone, Copy)]
+pub struct Shim {
+    arm: extern "C" fn(c_long, c_int, c_int, c_int),
+    disarm: extern "C" fn(*mut *const c_char) -> c_long,
+    record: extern "C" fn(c_int),
+}
+
+/// Builds the shim.
+pub fn build() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/faults.c");
+            let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}.so", std::process::id()));
+            let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+            let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+            assert!(built.expect("a C compiler").success());
+            library
+        })
+        .clone()
+}
+
+impl Shim {
+    /// For a test of this name: runs it again with the shim, and answers `None` if that went well; there, the shim.
+    pub fn load(test: &str) -> Option<Shim> {
+        if let Some(shim) = Shim::find() {
+            return Some(shim);
+        }
+        let library = build();
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        // One test, one thread: others would be counted and recorded.
+        again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", &library);
+        let output = again.output().unwrap();
+        let _ = std::fs::remove_file(library);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        eprintln!("{text}");
+        None
+    }
+
+    fn find() -> Option<Shim> {
+        let symbol = |name: &CStr| {
+            // SAFETY: `name` is NUL-terminated.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            (!found.is_null()).then_some(found)
+        };
+        // SAFETY: these are the signatures in the shim.
+        unsafe {
+            Some(Shim {
+                arm: std::mem::transmute::<*mut c_void, extern "C" fn(c_long, c_int, c_int, c_int)>(symbol(
+                    c"faults_arm",
+                )?),
+                disarm: std::mem::transmute::<*mut c_void, extern "C" fn(*mut *const c_char) -> c_long>(symbol(
+                    c"faults_disarm",
+                )?),
+                record: std::mem::transmute::<*mut c_void, extern "C" fn(c_int)>(symbol(c"faults_record")?),
+            })
+        }
+    }
+
+    /// Makes a call with the `nth` of the calls this fault is about failing, counted from 1. Answers also which one
+    /// failed last; none if there are fewer.
+    pub fn with<T>(&self, nth: usize, fault: Fault, call: impl FnOnce() -> T) -> (T, Option<String>) {
+        (self.arm)(nth as c_long, fault.errno, fault.kinds, fault.lasting.into());
+        let answer = call();
+        let mut name = std::ptr::null();
+        let hits = (self.disarm)(&mut name);
+        // SAFETY: the shim answers a constant string.
+        let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_owned();
+        (answer, (hits > 0).then_some(name))
+    }
+
+    /// Has what is changed from here on written to a file; with `None`, no longer.
+    pub fn record(&self, to: Option<&std::fs::File>) {
+        use std::os::fd::AsRawFd;
+        (self.record)(to.map_or(-1, AsRawFd::as_raw_fd));
+    }
+}

@@ -1,0 +1,404 @@
+/* Stands between a program and the system calls by which the engine changes or reads a disk. Loaded with LD_PRELOAD.
+ *
+ * - faults_arm(): from here on the calling thread's calls are counted, and the n-th fails, or each from the n-th on.
+ * - UPLOAD_KILL=call:n in the environment: the process dies in its n-th call of this name, before the call is made.
+ * - faults_record(): each change that succeeds is written to a descriptor, so that a test can put together what a disk
+ *   could hold. The format is read by tests/common/record.rs.
+ *
+ * Each function makes the system call itself, so nothing is looked up and nothing allocated. */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* What a call does; tests choose among them. The numbers are known to tests/common/shim.rs. */
+enum { OPEN = 1, CREATE = 2, WRITE = 4, SYNC = 8, LOCK = 16, READ = 32, REMOVE = 64, TOUCH = 128 };
+
+/* In place of an errno: of what is to be written only a half is, without an error. */
+enum { SHORT_WRITE = -1 };
+
+static __thread struct {
+    int armed, kinds, error, lasting, hits;
+    long at, seen;
+    const char *name;
+} faults;
+
+static int record_fd = -1;
+
+void faults_arm(long at, int error, int kinds, int lasting) {
+    memset(&faults, 0, sizeof faults);
+    faults.at = at;
+    faults.error = error;
+    faults.kinds = kinds;
+    faults.lasting = lasting;
+    faults.armed = 1;
+}
+
+/* How many calls failed. The name of the last one is in *name. */
+long faults_disarm(const char **name) {
+    faults.armed = 0;
+    *name = faults.name ? faults.name : "";
+    return faults.hits;
+}
+
+void faults_record(int fd) {
+    record_fd = fd;
+}
+
+/* --- failing ----------------------------------------------------------------------------------------------------- */
+
+static void die_if_told(const char *name) {
+    static char wanted[32];
+    static long left = -1;
+    static int looked;
+    if (!looked) {
+        looked = 1;
+        const char *told = getenv("UPLOAD_KILL"), *colon = told ? strchr(told, ':') : NULL;
+        if (colon && (size_t)(colon - told) < sizeof wanted) {
+            memcpy(wanted, told, colon - told);
+            left = atol(colon + 1);
+        }
+    }
+    if (left > 0 && strcmp(name, wanted) == 0 && __atomic_sub_fetch(&left, 1, __ATOMIC_SEQ_CST) == 0)
+        syscall(SYS_kill, getpid(), SIGKILL);
+}
+
+static int hit(int kind, const char *name) {
+    if (!faults.armed || !(faults.kinds & kind))
+        return 0;
+    faults.seen++;
+    if (faults.seen != faults.at && !(faults.lasting && faults.seen > faults.at))
+        return 0;
+    faults.hits++;
+    faults.name = name;
+    return 1;
+}
+
+/* Whether this call is to fail; then errno is set. */
+static int fails(int kind, const char *name) {
+    die_if_told(name);
+    if ((faults.armed && faults.error == SHORT_WRITE) || !hit(kind, name))
+        return 0;
+    errno = faults.error;
+    return 1;
+}
+
+/* How much of a write is made. */
+static size_t shortened(size_t count, const char *name) {
+    return faults.armed && faults.error == SHORT_WRITE && count > 1 && hit(WRITE, name) ? count / 2 : count;
+}
+
+/* --- recording --------------------------------------------------------------------------------------------------- */
+
+/* One line, the fields apart by tabs; after W come as many bytes as its last field says. Names have no tabs. */
+static void note(const void *data, size_t size, const char *format, ...) {
+    char line[700];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof line || syscall(SYS_write, record_fd, line, length) != length ||
+        (size && syscall(SYS_write, record_fd, data, size) != (long)size))
+        abort();
+}
+
+static unsigned long inode_of(int fd) {
+    struct stat status;
+    return syscall(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) ? 0 : status.st_ino;
+}
+
+/* A name and the inode of the directory it is in. */
+struct place {
+    unsigned long directory;
+    const char *name;
+};
+
+static struct place place_of(int dirfd, const char *path) {
+    const char *slash = strrchr(path, '/');
+    struct place place = {0, slash ? slash + 1 : path};
+    struct stat status;
+    if (!slash) {
+        place.directory = inode_of(dirfd);
+        return place;
+    }
+    char directory[4096] = "/";
+    if (slash > path && slash - path < (long)sizeof directory) {
+        memcpy(directory, path, slash - path);
+        directory[slash - path] = 0;
+    }
+    if (!syscall(SYS_newfstatat, dirfd, directory, &status, 0))
+        place.directory = status.st_ino;
+    return place;
+}
+
+static int exists(int dirfd, const char *path) {
+    struct stat status;
+    return !syscall(SYS_newfstatat, dirfd, path, &status, AT_SYMLINK_NOFOLLOW);
+}
+
+static void note_bytes(int fd, int64_t offset, size_t count) {
+    char *bytes = malloc(count ? count : 1);
+    if (!bytes || syscall(SYS_pread64, fd, bytes, count, offset) != (long)count)
+        abort();
+    note(bytes, count, "W\t%lu\t%lld\t%zu\n", inode_of(fd), (long long)offset, count);
+    free(bytes);
+}
+
+/* --- the calls --------------------------------------------------------------------------------------------------- */
+
+static int do_open(int dirfd, const char *path, int flags, mode_t mode) {
+    int creates = (flags & O_CREAT) != 0, recording = record_fd >= 0;
+    if (fails(creates ? CREATE | OPEN : OPEN, "open"))
+        return -1;
+    int is_new = creates && recording && !exists(dirfd, path);
+    int fd = syscall(SYS_openat, dirfd, path, flags, mode);
+    if (fd >= 0 && recording) {
+        struct place place = place_of(dirfd, path);
+        if (is_new)
+            note(NULL, 0, "C\t%lu\t%s\t%lu\n", place.directory, place.name, inode_of(fd));
+        else if (flags & O_TRUNC)
+            note(NULL, 0, "T\t%lu\t0\n", inode_of(fd));
+    }
+    return fd;
+}
+
+#define MODE(flags, last) \
+    mode_t mode = 0; \
+    if (flags & (O_CREAT | O_TMPFILE)) { \
+        va_list arguments; \
+        va_start(arguments, last); \
+        mode = va_arg(arguments, mode_t); \
+        va_end(arguments); \
+    }
+
+int open(const char *path, int flags, ...) { MODE(flags, flags) return do_open(AT_FDCWD, path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE(flags, flags) return do_open(AT_FDCWD, path, flags, mode); }
+int openat(int dir, const char *path, int flags, ...) { MODE(flags, flags) return do_open(dir, path, flags, mode); }
+int openat64(int dir, const char *path, int flags, ...) { MODE(flags, flags) return do_open(dir, path, flags, mode); }
+
+DIR *opendir(const char *path) {
+    int fd = do_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    return fd == -1 ? NULL : fdopendir(fd);
+}
+
+/* Calls on a descriptor of the tests' harness (its output) are let through. */
+static int is_ours(int fd) {
+    return fd > 2 && fd != record_fd;
+}
+
+ssize_t write(int fd, const void *data, size_t count) {
+    if (is_ours(fd)) {
+        if (fails(WRITE, "write"))
+            return -1;
+        count = shortened(count, "write");
+    }
+    int64_t offset = record_fd >= 0 && is_ours(fd) ? syscall(SYS_lseek, fd, 0, SEEK_CUR) : -1;
+    ssize_t written = syscall(SYS_write, fd, data, count);
+    if (offset >= 0 && written >= 0)
+        note(data, written, "W\t%lu\t%lld\t%zd\n", inode_of(fd), (long long)offset, written);
+    return written;
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t count, off64_t offset) {
+    if (fails(WRITE, "pwrite"))
+        return -1;
+    ssize_t written = syscall(SYS_pwrite64, fd, data, shortened(count, "pwrite"), offset);
+    if (record_fd >= 0 && written >= 0)
+        note(data, written, "W\t%lu\t%lld\t%zd\n", inode_of(fd), (long long)offset, written);
+    return written;
+}
+ssize_t pwrite(int fd, const void *data, size_t count, off_t offset) { return pwrite64(fd, data, count, offset); }
+
+int ftruncate64(int fd, off64_t size) {
+    if (fails(WRITE, "ftruncate"))
+        return -1;
+    int result = syscall(SYS_ftruncate, fd, size);
+    if (record_fd >= 0 && result == 0)
+        note(NULL, 0, "T\t%lu\t%lld\n", inode_of(fd), (long long)size);
+    return result;
+}
+int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
+
+int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
+    if (fails(WRITE, "fallocate"))
+        return -1;
+    int result = syscall(SYS_fallocate, fd, mode, offset, length);
+    if (record_fd >= 0 && result == 0)
+        note(NULL, 0, "A\t%lu\t%lld\n", inode_of(fd), (long long)(offset + length));
+    return result;
+}
+int fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate64(fd, mode, offset, length); }
+
+ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t count, unsigned flags) {
+    if (fails(WRITE, "copy_file_range"))
+        return -1;
+    int64_t offset = to ? *to : syscall(SYS_lseek, out, 0, SEEK_CUR);
+    ssize_t copied = syscall(SYS_copy_file_range, in, from, out, to, shortened(count, "copy_file_range"), flags);
+    if (record_fd >= 0 && copied > 0)
+        note_bytes(out, offset, copied);
+    return copied;
+}
+
+ssize_t sendfile64(int out, int in, off64_t *from, size_t count) {
+    if (fails(WRITE, "sendfile"))
+        return -1;
+    int64_t offset = syscall(SYS_lseek, out, 0, SEEK_CUR);
+    ssize_t copied = syscall(SYS_sendfile, out, in, from, shortened(count, "sendfile"));
+    if (record_fd >= 0 && copied > 0)
+        note_bytes(out, offset, copied);
+    return copied;
+}
+ssize_t sendfile(int out, int in, off_t *from, size_t count) { return sendfile64(out, in, from, count); }
+
+int ioctl(int fd, unsigned long request, ...) {
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (request == FICLONERANGE && fails(WRITE, "FICLONERANGE"))
+        return -1;
+    int result = syscall(SYS_ioctl, fd, request, argument);
+    if (request == FICLONERANGE && record_fd >= 0 && result == 0) {
+        const struct file_clone_range *range = argument;
+        note_bytes(fd, range->dest_offset, range->src_length);
+    }
+    return result;
+}
+
+static int do_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+    if (fails(CREATE, "rename"))
+        return -1;
+    int result = syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+    if (record_fd >= 0 && result == 0) {
+        struct place old = place_of(from_dir, from), new = place_of(to_dir, to);
+        note(NULL, 0, "R\t%lu\t%s\t%lu\t%s\n", old.directory, old.name, new.directory, new.name);
+    }
+    return result;
+}
+int rename(const char *from, const char *to) { return do_rename(AT_FDCWD, from, AT_FDCWD, to, 0); }
+int renameat(int from_dir, const char *from, int to_dir, const char *to) {
+    return do_rename(from_dir, from, to_dir, to, 0);
+}
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+    return do_rename(from_dir, from, to_dir, to, flags);
+}
+
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags) {
+    if (fails(CREATE, "link"))
+        return -1;
+    int result = syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+    if (record_fd >= 0 && result == 0) {
+        struct place old = place_of(from_dir, from), new = place_of(to_dir, to);
+        note(NULL, 0, "L\t%lu\t%s\t%lu\t%s\n", old.directory, old.name, new.directory, new.name);
+    }
+    return result;
+}
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
+int mkdirat(int dir, const char *path, mode_t mode) {
+    if (fails(CREATE, "mkdir"))
+        return -1;
+    int result = syscall(SYS_mkdirat, dir, path, mode);
+    if (record_fd >= 0 && result == 0) {
+        struct place place = place_of(dir, path);
+        struct stat status;
+        syscall(SYS_newfstatat, dir, path, &status, 0);
+        note(NULL, 0, "M\t%lu\t%s\t%lu\n", place.directory, place.name, (unsigned long)status.st_ino);
+    }
+    return result;
+}
+int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
+
+int unlinkat(int dir, const char *path, int flags) {
+    if (fails(REMOVE, flags & AT_REMOVEDIR ? "rmdir" : "unlink"))
+        return -1;
+    struct place place = {0, ""};
+    if (record_fd >= 0)
+        place = place_of(dir, path);
+    int result = syscall(SYS_unlinkat, dir, path, flags);
+    if (record_fd >= 0 && result == 0)
+        note(NULL, 0, "U\t%lu\t%s\n", place.directory, place.name);
+    return result;
+}
+int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
+int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
+
+static int do_sync(int fd, long number, const char *name) {
+    if (fails(SYNC, name))
+        return -1;
+    int result = syscall(number, fd);
+    if (record_fd >= 0 && result == 0)
+        note(NULL, 0, "S\t%lu\n", inode_of(fd));
+    return result;
+}
+int fsync(int fd) { return do_sync(fd, SYS_fsync, "fsync"); }
+int fdatasync(int fd) { return do_sync(fd, SYS_fdatasync, "fdatasync"); }
+
+static int do_fcntl(int fd, int command, void *argument) {
+    if (command == F_OFD_SETLK || command == F_OFD_SETLKW) {
+        const struct flock *range = argument;
+        if (range->l_type != F_UNLCK && fails(LOCK, "fcntl"))
+            return -1;
+    } else if (command == F_DUPFD_CLOEXEC && fails(OPEN, "dup"))
+        return -1;
+    return syscall(SYS_fcntl, fd, command, argument);
+}
+int fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return do_fcntl(fd, command, argument);
+}
+int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return do_fcntl(fd, command, argument);
+}
+
+int flock(int fd, int operation) {
+    return !(operation & 8) && fails(LOCK, "flock") ? -1 : syscall(SYS_flock, fd, operation);
+}
+
+int futimens(int fd, const struct timespec times[2]) {
+    return fails(TOUCH, "futimens") ? -1 : syscall(SYS_utimensat, fd, NULL, times, 0);
+}
+
+int fchmod(int fd, mode_t mode) {
+    return fails(TOUCH, "fchmod") ? -1 : syscall(SYS_fchmod, fd, mode);
+}
+
+ssize_t pread64(int fd, void *buffer, size_t count, off64_t offset) {
+    return fails(READ, "pread") ? -1 : syscall(SYS_pread64, fd, buffer, count, offset);
+}
+ssize_t pread(int fd, void *buffer, size_t count, off_t offset) { return pread64(fd, buffer, count, offset); }
+
+ssize_t read(int fd, void *buffer, size_t count) {
+    return is_ours(fd) && fails(READ, "read") ? -1 : syscall(SYS_read, fd, buffer, count);
+}
+
+int statx(int dir, const char *path, int flags, unsigned mask, struct statx *status) {
+    return fails(READ, "statx") ? -1 : syscall(SYS_statx, dir, path, flags, mask, status);
+}
+
+int statfs(const char *path, struct statfs *status) {
+    return fails(READ, "statfs") ? -1 : syscall(SYS_statfs, path, status);
+}
+int fstatfs(int fd, struct statfs *status) {
+    return fails(READ, "fstatfs") ? -1 : syscall(SYS_fstatfs, fd, status);
+}
