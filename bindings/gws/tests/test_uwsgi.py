@@ -29,7 +29,7 @@ UWSGI = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}:{os.environ['
 
 
 class Server:
-    def __init__(self, base: Path, lazy: bool) -> None:
+    def __init__(self, base: Path, lazy: bool, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -45,7 +45,8 @@ class Server:
             *(["--lazy-apps"] if lazy else []),
         ]
         self.log = (base / "uwsgi.log").open("w")
-        environment = {**os.environ, "GWS_TMP_DIR": str(base / "tmp")}
+        # GWS_TMP_DIR: where a real GWS puts its things.
+        environment = {**os.environ, "GWS_TMP_DIR": str(base / "tmp"), **environment}
         self.master = subprocess.Popen(
             command, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
         )
@@ -81,15 +82,18 @@ class Server:
         values = {"uploadUid": uid, "fileName": "a.tif", "totalSize": len(WHOLE), "chunkNumber": number}
         return self.post("/chunk", chunkCount=len(PARTS), content=PARTS[number], **values, **more)
 
+    def stop(self) -> None:
+        # With workers that were just killed the master may take its time over SIGTERM.
+        os.killpg(self.master.pid, signal.SIGKILL)
+        self.master.wait(60)
+        self.log.close()
+
 
 @pytest.fixture(params=[True, False], ids=["lazy-apps", "prefork"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     running = Server(tmp_path, request.param)
     yield running
-    # With workers that were just killed the master may take its time over SIGTERM.
-    os.killpg(running.master.pid, signal.SIGKILL)
-    running.master.wait(60)
-    running.log.close()
+    running.stop()
 
 
 def test_chunks_in_parallel_and_in_both_encodings(server: Server) -> None:
@@ -132,3 +136,26 @@ def test_workers_that_are_killed_lose_nothing(server: Server) -> None:
     finally:
         stop.set()
         killer.join()
+
+
+@pytest.mark.parametrize("lazy", [True, False], ids=["lazy-apps", "prefork"])
+@pytest.mark.parametrize(("call", "number"), [("pwrite", 6), ("pwrite", 7), ("rename", 2), ("unlink", 2)])
+def test_workers_that_die_in_mid_chunk_and_in_mid_get(tmp_path: Path, lazy: bool, call: str, number: int) -> None:
+    """Each worker dies just before the n-th system call of this name it makes: while it writes a chunk, or while it
+    finishes a file."""
+    source = Path(__file__).parents[3] / "tests" / "shim" / "faults.c"
+    shim = tmp_path / "faults.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, source], check=True)
+    server = Server(tmp_path, lazy, LD_PRELOAD=str(shim), UPLOAD_KILL=f"{call}:{number}")
+    try:
+        for _ in range(6):
+            uid = server.chunk(39, retry=True)["uploadUid"]
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda number, uid=uid: server.chunk(number, uid, retry=True), range(40)))
+                assert {answer["status"] for answer in answers} == {200}
+                uploads = list(pool.map(lambda _, uid=uid: server.post("/get", uploadUid=uid, retry=True), range(4)))
+            assert {upload["status"] for upload in uploads} == {200}
+            assert Path(uploads[0]["path"]).read_bytes() == WHOLE
+        assert (tmp_path / "uwsgi.log").read_text(errors="replace").count("killed by signal 9") > 0
+    finally:
+        server.stop()
