@@ -85,6 +85,10 @@ test-c: $(VENV)/.made ## the C library's tests; CMake and pkg-config come from .
 test-python: $(VENV)/.wheel ## the Python package's tests
 	$(BIN)/python -m pytest -q bindings/python
 
+storm: $(VENV)/.wheel ## a long storm of kills: KILLS= SEED=
+	rm -rf build/storm && mkdir -p build/storm
+	$(BIN)/python bindings/python/tests/storm.py build/storm --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
+
 test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
 	$(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests
 
@@ -112,5 +116,5 @@ test-ts: ## the client for GWS's front end; needs Node >= 20 and npm
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
+.PHONY: storm wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
 .PHONY: help build install header valgrind abi
