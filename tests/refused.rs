@@ -177,7 +177,7 @@ fn a_really_full_disk() {
 /// Less is free than would be reserved ahead of a chunk: the chunk is taken, and the rest stays free for others.
 #[test]
 fn reserving_does_not_eat_what_is_left() {
-    let Some(image) = common::Image::make() else { return };
+    let Some(image) = common::Image::make("ext4") else { return };
     let store =
         Store::open(image.mountpoint().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();
     let (file, size) = (bytes(40 << 20), 1 << 20);

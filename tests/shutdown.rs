@@ -1,5 +1,5 @@
-//! Power loss on a real file system: an ext4 image is shut down under the store, so that nothing more reaches the disk,
-//! and mounted again. Skipped, with a word, where images cannot be made or mounted.
+//! Power loss on real file systems: an image of ext4 or xfs is shut down under the store, so that nothing more reaches the
+//! disk, and mounted again. Skipped, with a word, where images cannot be made or mounted.
 
 mod common;
 
@@ -17,7 +17,8 @@ fn store_on(image: &Image, durability: Durability) -> Store {
 #[must_use]
 fn lose_power(image: &Image) -> bool {
     use std::os::fd::AsRawFd;
-    /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, and the flag not to write the journal out first.
+    /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, which is XFS_IOC_GOINGDOWN, and the flag not to write the
+    /// journal out first.
     const SHUTDOWN: libc::Ioctl = 0x8004_587d;
     const NO_LOG_FLUSH: u32 = 2;
     let root = std::fs::File::open(image.mountpoint()).unwrap();
@@ -31,6 +32,8 @@ fn lose_power(image: &Image) -> bool {
     }
     alive
 }
+
+const KINDS: [&str; 2] = ["ext4", "xfs"];
 
 const CHUNK: usize = 64 << 10;
 
@@ -55,7 +58,13 @@ fn send(store: &Store, uid: &str, pieces: &[&[u8]], number: usize, content: &[u8
 
 #[test]
 fn at_level_chunk_what_was_acknowledged_is_there() {
-    let Some(image) = Image::make() else { return };
+    for kind in KINDS {
+        at_level_chunk_what_was_acknowledged_is_there_on(kind);
+    }
+}
+
+fn at_level_chunk_what_was_acknowledged_is_there_on(kind: &str) {
+    let Some(image) = Image::make(kind) else { return };
     let file = bytes(8 * CHUNK);
     for pieces in cuts(&file) {
         let store = store_on(&image, Durability::Chunk);
@@ -84,7 +93,13 @@ fn at_level_chunk_what_was_acknowledged_is_there() {
 
 #[test]
 fn at_level_complete_the_file_is_there_once_get_returned_it() {
-    let Some(image) = Image::make() else { return };
+    for kind in KINDS {
+        at_level_complete_the_file_is_there_once_get_returned_it_on(kind);
+    }
+}
+
+fn at_level_complete_the_file_is_there_once_get_returned_it_on(kind: &str) {
+    let Some(image) = Image::make(kind) else { return };
     let file = bytes(8 * CHUNK);
     for pieces in cuts(&file) {
         let store = store_on(&image, Durability::Complete);
@@ -105,7 +120,13 @@ fn at_level_complete_the_file_is_there_once_get_returned_it() {
 /// missing, and the file comes out right.
 #[test]
 fn at_level_process_nothing_wrong_is_handed_out() {
-    let Some(image) = Image::make() else { return };
+    for kind in KINDS {
+        at_level_process_nothing_wrong_is_handed_out_on(kind);
+    }
+}
+
+fn at_level_process_nothing_wrong_is_handed_out_on(kind: &str) {
+    let Some(image) = Image::make(kind) else { return };
     let file = bytes(8 * CHUNK);
     for (round, pieces) in (0..8).flat_map(|round| cuts(&file).map(|pieces| (round, pieces))) {
         let store = store_on(&image, Durability::Process);

@@ -225,25 +225,31 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// An ext4 file system in a file, mounted while this lives.
+/// A file system in a file, mounted while this lives.
 pub struct Image {
     dir: tempfile::TempDir,
 }
 
-fn succeeds(command: &str, arguments: &[&str]) -> bool {
+pub fn succeeds(command: &str, arguments: &[&str]) -> bool {
     std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 impl Image {
-    /// Of 64 MiB. `None`, said aloud, where file systems cannot be made or mounted.
-    pub fn make() -> Option<Image> {
+    /// Of this kind (`ext4`, `xfs`, `btrfs`). `None`, said aloud, where it cannot be made or mounted.
+    pub fn make(kind: &str) -> Option<Image> {
         let image = Image { dir: tempfile::tempdir().unwrap() };
-        std::fs::File::create(image.file()).unwrap().set_len(64 << 20).unwrap();
+        // The least that each makes, and no more: tests fill them.
+        let mebibytes = match kind {
+            "xfs" => 320,
+            "btrfs" => 128,
+            _ => 64,
+        };
+        std::fs::File::create(image.file()).unwrap().set_len(mebibytes << 20).unwrap();
         std::fs::create_dir(image.mountpoint()).unwrap();
-        if succeeds("mkfs.ext4", &["-q", image.file().to_str().unwrap()]) && image.mount() {
+        if succeeds(&format!("mkfs.{kind}"), &["-q", image.file().to_str().unwrap()]) && image.mount() {
             return Some(image);
         }
-        eprintln!("skipped: no file system can be made or mounted here");
+        eprintln!("skipped: no {kind} can be made or mounted here");
         None
     }
 

@@ -1,0 +1,133 @@
+//! The same upload on every kind of file system that can be had here: ext4, xfs, btrfs, tmpfs, overlayfs. Each is
+//! unmounted in mid-upload and mounted again. Skipped, with a word, where it cannot be made or mounted.
+
+mod common;
+
+use std::path::Path;
+
+use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
+use common::{CUTS, Image, bytes, chunk_count, cut, entries, send, succeeds};
+
+const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
+
+/// A file system that was mounted for a test.
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        succeeds("umount", &[self.0.to_str().unwrap()]);
+    }
+}
+
+fn store_at(place: &Path, durability: Durability) -> Store {
+    let options = Options { durability, min_free_space: 0, ..Options::default() };
+    Store::open(place.join("uploads"), options).unwrap()
+}
+
+/// The life of two uploads, one on the grid and one off it, with `pause` in the middle.
+fn live(place: &Path, pause: &dyn Fn()) {
+    for durability in LEVELS {
+        let store = store_at(place, durability);
+        let file = bytes(1 << 20);
+        let on_grid = send(&store, "", &file, 100_000, 2).unwrap().upload_uid.to_string();
+        for number in [0, 10, 5] {
+            send(&store, &on_grid, &file, 100_000, number).unwrap();
+        }
+        let small = bytes(350);
+        let pieces = cut(&small, CUTS[1]);
+        let piece = |uid: &str, number: usize| {
+            let chunk = chunked_upload::Chunk {
+                upload_uid: uid,
+                total_size: 350,
+                chunk_number: number as u64,
+                chunk_count: 4,
+                content: pieces[number],
+                ..Default::default()
+            };
+            store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
+        };
+        let off_grid = piece("", 3);
+        piece(&off_grid, 1);
+        pause();
+        // An orderly unmount writes everything; what was received is read again, and there.
+        assert_eq!(store.inspect(&on_grid, 0).unwrap().received_count, 4);
+        assert_eq!(store.verify(&on_grid).unwrap().damaged_count, 0);
+        for number in 0..chunk_count(&file, 100_000) {
+            send(&store, &on_grid, &file, 100_000, number).unwrap();
+        }
+        for number in [0, 2] {
+            piece(&off_grid, number);
+        }
+        assert_eq!(std::fs::read(store.get(&off_grid).unwrap().path).unwrap(), small);
+        pause();
+        assert_eq!(std::fs::read(store.get(&on_grid).unwrap().path).unwrap(), file);
+        let destination = place.join(format!("moved at level {}", durability.name()));
+        assert_eq!(std::fs::read(store.move_to(&on_grid, &destination, false).unwrap().path).unwrap(), file);
+        assert_eq!(store.inspect(&on_grid, 0).unwrap().phase, Phase::Gone);
+        // From one kind of file system to another.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let moved = store.move_to(&off_grid, elsewhere.path().join("moved"), false).unwrap();
+        assert_eq!(std::fs::read(moved.path).unwrap(), small);
+        assert_eq!(store.get(&off_grid).unwrap_err().kind(), ErrorKind::Gone);
+        for uid in [on_grid, off_grid] {
+            store.remove(&uid).unwrap();
+        }
+        assert_eq!(entries(store.root()), [""; 0]);
+    }
+}
+
+fn on_image(kind: &str) {
+    let Some(image) = Image::make(kind) else { return };
+    live(&image.mountpoint(), &|| assert!(image.unmount() && image.mount()));
+}
+
+#[test]
+fn on_ext4() {
+    on_image("ext4");
+}
+
+#[test]
+fn on_xfs() {
+    on_image("xfs");
+}
+
+#[test]
+fn on_btrfs() {
+    on_image("btrfs");
+}
+
+#[test]
+fn on_tmpfs() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=16m", "tmpfs", place]) {
+        eprintln!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    let _mounted = Mounted(dir.path());
+    live(dir.path(), &|| ());
+}
+
+/// As the `/tmp` of a container is one. Its layers are on a tmpfs, as overlayfs does not take another overlayfs.
+#[test]
+fn on_overlayfs() {
+    let dir = tempfile::tempdir().unwrap();
+    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=32m", "tmpfs", dir.path().to_str().unwrap()]) {
+        eprintln!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    let _below = Mounted(dir.path());
+    for name in ["lower", "upper", "work", "merged"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let merged = at("merged");
+    let mount = || succeeds("mount", &["-t", "overlay", "-o", &layers, "overlay", &merged]);
+    if !mount() {
+        eprintln!("skipped: no overlayfs can be mounted here");
+        return;
+    }
+    let _mounted = Mounted(Path::new(&merged));
+    live(Path::new(&merged), &|| assert!(succeeds("umount", &[&merged]) && mount()));
+}
