@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digests;
-use crate::directory::{DATA, Directory, STATE, open_directory, sync_parents};
+use crate::directory::{DATA, Directory, STATE, check_root, open_directory, sync_parents};
 use crate::error::{Error, Result};
 use crate::format::{COUNTED_AT, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, Slot};
 use crate::lock::Lock;
@@ -80,6 +80,7 @@ impl<'a> New<'a> {
         let crc32c = digest::checked_crc32c(chunk)?;
         space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
         make_root(store)?;
+        check_root(store.root(), store.options().dir_mode)?;
         Ok(New { store, chunk, header, state_size, crc32c })
     }
 

@@ -36,6 +36,21 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
+/// Refuses a root that anybody can write into: they could put anything in an upload's place. A sticky one (as `/tmp` is)
+/// keeps what is ours; whoever chose such a mode for the store's own directories wants it so.
+pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<()> {
+    const STICKY: u32 = 0o1000;
+    const OTHERS_WRITE: u32 = 0o002;
+    match root.metadata() {
+        Ok(metadata) if (metadata.mode() & (STICKY | OTHERS_WRITE) == OTHERS_WRITE) && dir_mode & OTHERS_WRITE == 0 => {
+            let action = "anybody can write into the store, and it is not sticky:";
+            Err(Error::os(action, root, io::Error::from_raw_os_error(libc::EPERM)))
+        }
+        // What cannot be examined will say so when it is used.
+        _ => Ok(()),
+    }
+}
+
 impl Directory {
     /// `None` if there is none, or something else stands there.
     pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {
@@ -66,7 +81,8 @@ impl Directory {
 
     /// Opens a file for reading and writing; `None` if there is none.
     pub(crate) fn open_file(&self, name: &CStr) -> Result<Option<File>> {
-        match sys::open_at(&self.handle, name, libc::O_RDWR, 0) {
+        // A FIFO that somebody put there is not waited for; regular files know no such flag.
+        match sys::open_at(&self.handle, name, libc::O_RDWR | libc::O_NONBLOCK, 0) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(self.error("cannot open", name, error)),

@@ -111,7 +111,7 @@ fn secret(store: &Store) -> Result<[u8; SECRET_SIZE]> {
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&new)?;
         file.set_permissions(Permissions::from_mode(store.options().state_mode()))?;
         file.write_all(&secret)?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::directory::check_root;
 use crate::error::{Error, Result};
 use crate::trust::Boot;
 use crate::upload::Upload;
@@ -33,7 +34,8 @@ impl Store {
     ///
     /// # Errors
     /// `invalid_argument` for an empty path, one with NUL, or options no store can work with; `io` if the path is on a network file
-    /// system, where what is promised cannot be kept, or cannot be examined.
+    /// system, where what is promised cannot be kept, or cannot be examined, or if anybody can write into it and it is not
+    /// sticky (`EPERM`).
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         options.validate()?;
         let path = path.as_ref();
@@ -42,6 +44,7 @@ impl Store {
         }
         let root = std::path::absolute(path).map_err(|error| Error::os("cannot make absolute", path, error))?;
         space::check_file_system(&root)?;
+        check_root(&root, options.dir_mode)?;
         let boot = Boot::current()?;
         Ok(Store { root, options, boot, owner: None })
     }
