@@ -585,7 +585,9 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
  * may be changed or freed afterwards.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
- * the file system is one on which uploads are not safe (a network file system) or cannot be asked.
+ * the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
+ * with errno EPERM if anybody may write into the directory and it is not sticky, unless dir_mode lets others
+ * write.
  */
 UPLOAD_MUST_USE
 upload_result upload_store_open(const char *path,

@@ -34,7 +34,9 @@ const _: () = handle::shareable::<Store>();
 /// may be changed or freed afterwards.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
-/// the file system is one on which uploads are not safe (a network file system) or cannot be asked.
+/// the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
+/// with errno EPERM if anybody may write into the directory and it is not sticky, unless dir_mode lets others
+/// write.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_store_open(

@@ -27,7 +27,8 @@ use crate::text::Text;
 /// Parameters
 /// ----------
 /// root : str or os.PathLike
-///     The directory; made by the first chunk, in a parent that must exist by then. Network file systems are refused.
+///     The directory; made by the first chunk, in a parent that must exist by then. Network file systems are refused, and
+///     what anybody may write into unless it is sticky.
 /// max_total_size : int, bytes, default 0
 ///     The largest total_size of a new upload; 0 means no limit.
 /// max_chunk_count : int, default 1,000,000
