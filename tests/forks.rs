@@ -1,0 +1,199 @@
+//! Forks in the middle of calls, a thousand threads, and a disk that fills up under several processes.
+
+mod common;
+
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use chunked_upload::{Error, ErrorKind, Options, Store, seam};
+use common::{TestStore, bytes, chunk_count, in_child, kill_self, send, succeeds};
+
+/// A child that lives until the pipe it was given is closed here. It runs nothing of ours.
+fn forked_idler() -> (libc::pid_t, std::io::PipeWriter) {
+    let (mut until, keep) = std::io::pipe().unwrap();
+    // SAFETY: the child makes system calls only, and leaves by _exit.
+    let pid = unsafe { libc::fork() };
+    assert_ne!(pid, -1);
+    if pid == 0 {
+        // SAFETY: its own copy of the writing end, which would keep it waiting for itself.
+        unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&keep)) };
+        let _ = until.read(&mut [0]);
+        // SAFETY: ends this process without running anything.
+        unsafe { libc::_exit(0) };
+    }
+    (pid, keep)
+}
+
+fn reap(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: `status` has room for the result.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+}
+
+/// Sends a chunk in a thread that stops in the middle of it, holding the chunk's lock; there does `meanwhile`.
+fn in_mid_chunk(store: &TestStore, uid: &str, file: &[u8], meanwhile: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        let (reached, at_step) = channel();
+        let (go_on, word) = channel::<()>();
+        let sender = scope.spawn(move || {
+            seam::set_hook(Some(Rc::new(move |step| {
+                if step == "receive:locked" {
+                    reached.send(()).unwrap();
+                    word.recv().unwrap();
+                }
+                Ok(())
+            })));
+            store.send(uid, file, 100, 1).unwrap();
+        });
+        at_step.recv().unwrap();
+        meanwhile();
+        go_on.send(()).unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The child has the open file, too, but the call gave the lock back for both.
+#[test]
+fn a_child_forked_in_mid_call_holds_nobody_up() {
+    let store = TestStore::new();
+    let file = bytes(1000);
+    let uid = store.first(&file, 100, 0);
+    let mut idler = None;
+    in_mid_chunk(&store, &uid, &file, || idler = Some(forked_idler()));
+    // It lives, and chunk 1 is free.
+    for number in 0..10 {
+        store.send(&uid, &file, 100, number).unwrap();
+    }
+    assert_eq!(store.content(&uid), file);
+    let (pid, keep) = idler.unwrap();
+    drop(keep);
+    reap(pid);
+}
+
+/// If the parent is killed there, the lock is the child's until it exits; then the upload goes on.
+#[test]
+fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits() {
+    let store = TestStore::new();
+    let file = bytes(1000);
+    let uid = store.first(&file, 100, 0);
+    let (mut until, keep) = std::io::pipe().unwrap();
+    in_child(|| {
+        in_mid_chunk(&store, &uid, &file, || {
+            // SAFETY: the child makes system calls only, and leaves by _exit.
+            if unsafe { libc::fork() } == 0 {
+                // SAFETY: as above.
+                unsafe {
+                    libc::close(std::os::fd::AsRawFd::as_raw_fd(&keep));
+                    let _ = until.read(&mut [0]);
+                    libc::_exit(0);
+                }
+            }
+            kill_self();
+        });
+    });
+    for number in (0..10).filter(|&number| number != 1) {
+        store.send(&uid, &file, 100, number).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let (answered, answer) = channel();
+        let (waiting, uid, file) = (&store, &uid, &file);
+        scope.spawn(move || answered.send(waiting.send(uid, file, 100, 1).is_ok()).unwrap());
+        assert!(answer.recv_timeout(Duration::from_millis(200)).is_err(), "the grandchild has the lock");
+        drop(keep);
+        assert!(answer.recv().unwrap());
+    });
+    assert_eq!(store.content(&uid), file);
+}
+
+#[test]
+fn a_thousand_threads_on_one_store() {
+    let store = TestStore::new();
+    let file = bytes(100_000);
+    let uid = store.first(&file, 100, 0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..1000)
+            .map(|number| {
+                let (store, uid, file) = (&store, &uid, &file);
+                let small = std::thread::Builder::new().stack_size(256 << 10);
+                let send = move || {
+                    store.send(uid, file, 100, number).unwrap();
+                    if number % 50 == 0 {
+                        match store.get(uid) {
+                            Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), *file),
+                            Err(error) => assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}"),
+                        }
+                    }
+                    if number % 10 == 0 {
+                        let other = store.first(file, 100_000, 0);
+                        assert_eq!(store.content(&other), *file);
+                    }
+                };
+                small.spawn_scoped(scope, send).unwrap()
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+    assert_eq!(store.content(&uid), file);
+}
+
+/// Processes send until the disk is full: each is told `no_space`, and all finish once there is room.
+#[test]
+fn uploads_that_race_until_the_disk_is_full() {
+    const UPLOADS: usize = 6;
+    const CHUNK: usize = 256 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", place]) {
+        eprintln!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    struct Unmount<'a>(&'a Path);
+    impl Drop for Unmount<'_> {
+        fn drop(&mut self) {
+            succeeds("umount", &[self.0.to_str().unwrap()]);
+        }
+    }
+    let _unmount = Unmount(dir.path());
+    let store = Store::open(dir.path().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();
+    let file = bytes(3 << 20);
+    let count = chunk_count(&file, CHUNK);
+    let uids: Vec<String> =
+        (0..UPLOADS).map(|_| send(&store, "", &file, CHUNK, 0).unwrap().upload_uid.to_string()).collect();
+    let is_full = |result: Result<_, Error>| match result {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::NoSpace => true,
+        Err(error) => panic!("{error}"),
+    };
+    std::thread::scope(|scope| {
+        let processes: Vec<_> = uids
+            .iter()
+            .map(|uid| {
+                let (store, file) = (&store, &file);
+                scope.spawn(move || {
+                    // Two may come through before the others meet the full disk.
+                    let refused = || (1..count).any(|number| is_full(send(store, uid, file, CHUNK, number)));
+                    in_child(|| {
+                        if !refused() {
+                            std::process::abort()
+                        }
+                    })
+                })
+            })
+            .collect();
+        let refused = processes.into_iter().map(|process| process.join().unwrap().success());
+        assert!(refused.filter(|refused| *refused).count() >= UPLOADS - 2, "there is room for two");
+    });
+    assert_eq!(send(&store, "", &file, CHUNK, 0).unwrap_err().kind(), ErrorKind::NoSpace);
+    assert!(succeeds("mount", &["-o", "remount,size=64m", place]));
+    for uid in &uids {
+        for number in store.inspect(uid, 0).unwrap().missing.into_iter().flatten() {
+            send(&store, uid, &file, CHUNK, number).unwrap();
+        }
+        assert_eq!(std::fs::read(store.get(uid).unwrap().path).unwrap(), file);
+    }
+}
