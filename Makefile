@@ -113,8 +113,13 @@ test-ts: ## the client for GWS's front end; needs Node >= 20 and npm
 	build/ts/node_modules/.bin/tsc -p bindings/gws/tests --typeRoots build/ts/node_modules/@types --outDir build/ts/out
 	node --test build/ts/out/tests/upload.test.js
 
+fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and cargo-fuzz
+	for target in state request; do mkdir -p fuzz/corpus/$$target && \
+		$(CARGO) +nightly fuzz run --fuzz-dir fuzz $$target fuzz/corpus/$$target tests/corpus/$$target -- \
+		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=1024 || exit; done
+
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: storm wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
+.PHONY: fuzz storm wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
 .PHONY: help build install header valgrind abi

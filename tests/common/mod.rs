@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod hostile;
 pub mod shim;
 
 use std::path::{Path, PathBuf};

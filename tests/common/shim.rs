@@ -41,7 +41,7 @@ pub fn build() -> PathBuf {
     BUILT
         .get_or_init(|| {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/faults.c");
-            let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}.so", std::process::id()));
+            let library = std::env::temp_dir().join(format!("faults-{}.so", std::process::id()));
             let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
             let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
             assert!(built.expect("a C compiler").success());

@@ -1,0 +1,38 @@
+//! The fuzzers' inputs that are kept, and random ones: see `tests/common/hostile.rs`.
+
+mod common;
+
+use common::{entries, hostile, seeded_bytes};
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
+    let kept = entries(&corpus);
+    assert!(!kept.is_empty());
+    for name in kept {
+        println!("{name}");
+        run(&std::fs::read(corpus.join(name)).unwrap());
+    }
+}
+
+#[test]
+fn states_that_were_kept() {
+    replay("state", hostile::state);
+}
+
+#[test]
+fn requests_that_were_kept() {
+    replay("request", hostile::request);
+}
+
+#[test]
+fn random_states() {
+    for seed in 1..2000 {
+        let mut input = seeded_bytes(1 + seed as usize % 40, seed);
+        // Mostly changes to a right one.
+        if seed % 8 != 0 {
+            input[0] &= !8;
+        }
+        println!("seed {seed}");
+        hostile::state(&input);
+    }
+}
