@@ -32,7 +32,6 @@ pub struct Fault {
 pub struct Shim {
     arm: extern "C" fn(c_long, c_int, c_int, c_int),
     disarm: extern "C" fn(*mut *const c_char) -> c_long,
-    record: extern "C" fn(c_int),
 }
 
 /// Builds the shim.
@@ -58,7 +57,7 @@ impl Shim {
         }
         let library = build();
         let mut again = Command::new(std::env::current_exe().unwrap());
-        // One test, one thread: others would be counted and recorded.
+        // One test, one thread: it is all that runs beside the harness.
         again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", &library);
         let output = again.output().unwrap();
         let _ = std::fs::remove_file(library);
@@ -83,7 +82,6 @@ impl Shim {
                 disarm: std::mem::transmute::<*mut c_void, extern "C" fn(*mut *const c_char) -> c_long>(symbol(
                     c"faults_disarm",
                 )?),
-                record: std::mem::transmute::<*mut c_void, extern "C" fn(c_int)>(symbol(c"faults_record")?),
             })
         }
     }
@@ -98,11 +96,5 @@ impl Shim {
         // SAFETY: the shim answers a constant string.
         let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_owned();
         (answer, (hits > 0).then_some(name))
-    }
-
-    /// Has what is changed from here on written to a file; with `None`, no longer.
-    pub fn record(&self, to: Option<&std::fs::File>) {
-        use std::os::fd::AsRawFd;
-        (self.record)(to.map_or(-1, AsRawFd::as_raw_fd));
     }
 }

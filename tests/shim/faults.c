@@ -2,8 +2,6 @@
  *
  * - faults_arm(): from here on the calling thread's calls are counted, and the n-th fails, or each from the n-th on.
  * - UPLOAD_KILL=call:n in the environment: the process dies in its n-th call of this name, before the call is made.
- * - faults_record(): each change that succeeds is written to a descriptor, so that a test can put together what a disk
- *   could hold. The format is read by tests/common/record.rs.
  *
  * Each function makes the system call itself, so nothing is looked up and nothing allocated. */
 
@@ -36,8 +34,6 @@ static __thread struct {
     const char *name;
 } faults;
 
-static int record_fd = -1;
-
 void faults_arm(long at, int error, int kinds, int lasting) {
     memset(&faults, 0, sizeof faults);
     faults.at = at;
@@ -52,10 +48,6 @@ long faults_disarm(const char **name) {
     faults.armed = 0;
     *name = faults.name ? faults.name : "";
     return faults.hits;
-}
-
-void faults_record(int fd) {
-    record_fd = fd;
 }
 
 /* --- failing ----------------------------------------------------------------------------------------------------- */
@@ -101,78 +93,12 @@ static size_t shortened(size_t count, const char *name) {
     return faults.armed && faults.error == SHORT_WRITE && count > 1 && hit(WRITE, name) ? count / 2 : count;
 }
 
-/* --- recording --------------------------------------------------------------------------------------------------- */
-
-/* One line, the fields apart by tabs; after W come as many bytes as its last field says. Names have no tabs. */
-static void note(const void *data, size_t size, const char *format, ...) {
-    char line[700];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (length < 0 || (size_t)length >= sizeof line || syscall(SYS_write, record_fd, line, length) != length ||
-        (size && syscall(SYS_write, record_fd, data, size) != (long)size))
-        abort();
-}
-
-static unsigned long inode_of(int fd) {
-    struct stat status;
-    return syscall(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) ? 0 : status.st_ino;
-}
-
-/* A name and the inode of the directory it is in. */
-struct place {
-    unsigned long directory;
-    const char *name;
-};
-
-static struct place place_of(int dirfd, const char *path) {
-    const char *slash = strrchr(path, '/');
-    struct place place = {0, slash ? slash + 1 : path};
-    struct stat status;
-    if (!slash) {
-        place.directory = inode_of(dirfd);
-        return place;
-    }
-    char directory[4096] = "/";
-    if (slash > path && slash - path < (long)sizeof directory) {
-        memcpy(directory, path, slash - path);
-        directory[slash - path] = 0;
-    }
-    if (!syscall(SYS_newfstatat, dirfd, directory, &status, 0))
-        place.directory = status.st_ino;
-    return place;
-}
-
-static int exists(int dirfd, const char *path) {
-    struct stat status;
-    return !syscall(SYS_newfstatat, dirfd, path, &status, AT_SYMLINK_NOFOLLOW);
-}
-
-static void note_bytes(int fd, int64_t offset, size_t count) {
-    char *bytes = malloc(count ? count : 1);
-    if (!bytes || syscall(SYS_pread64, fd, bytes, count, offset) != (long)count)
-        abort();
-    note(bytes, count, "W\t%lu\t%lld\t%zu\n", inode_of(fd), (long long)offset, count);
-    free(bytes);
-}
-
 /* --- the calls --------------------------------------------------------------------------------------------------- */
 
 static int do_open(int dirfd, const char *path, int flags, mode_t mode) {
-    int creates = (flags & O_CREAT) != 0, recording = record_fd >= 0;
-    if (fails(creates ? CREATE | OPEN : OPEN, "open"))
+    if (fails(flags & O_CREAT ? CREATE | OPEN : OPEN, "open"))
         return -1;
-    int is_new = creates && recording && !exists(dirfd, path);
-    int fd = syscall(SYS_openat, dirfd, path, flags, mode);
-    if (fd >= 0 && recording) {
-        struct place place = place_of(dirfd, path);
-        if (is_new)
-            note(NULL, 0, "C\t%lu\t%s\t%lu\n", place.directory, place.name, inode_of(fd));
-        else if (flags & O_TRUNC)
-            note(NULL, 0, "T\t%lu\t0\n", inode_of(fd));
-    }
-    return fd;
+    return syscall(SYS_openat, dirfd, path, flags, mode);
 }
 
 #define MODE(flags, last) \
@@ -196,7 +122,7 @@ DIR *opendir(const char *path) {
 
 /* Calls on a descriptor of the tests' harness (its output) are let through. */
 static int is_ours(int fd) {
-    return fd > 2 && fd != record_fd;
+    return fd > 2;
 }
 
 ssize_t write(int fd, const void *data, size_t count) {
@@ -205,61 +131,34 @@ ssize_t write(int fd, const void *data, size_t count) {
             return -1;
         count = shortened(count, "write");
     }
-    int64_t offset = record_fd >= 0 && is_ours(fd) ? syscall(SYS_lseek, fd, 0, SEEK_CUR) : -1;
-    ssize_t written = syscall(SYS_write, fd, data, count);
-    if (offset >= 0 && written >= 0)
-        note(data, written, "W\t%lu\t%lld\t%zd\n", inode_of(fd), (long long)offset, written);
-    return written;
+    return syscall(SYS_write, fd, data, count);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t count, off64_t offset) {
     if (fails(WRITE, "pwrite"))
         return -1;
-    ssize_t written = syscall(SYS_pwrite64, fd, data, shortened(count, "pwrite"), offset);
-    if (record_fd >= 0 && written >= 0)
-        note(data, written, "W\t%lu\t%lld\t%zd\n", inode_of(fd), (long long)offset, written);
-    return written;
+    return syscall(SYS_pwrite64, fd, data, shortened(count, "pwrite"), offset);
 }
 ssize_t pwrite(int fd, const void *data, size_t count, off_t offset) { return pwrite64(fd, data, count, offset); }
 
-int ftruncate64(int fd, off64_t size) {
-    if (fails(WRITE, "ftruncate"))
-        return -1;
-    int result = syscall(SYS_ftruncate, fd, size);
-    if (record_fd >= 0 && result == 0)
-        note(NULL, 0, "T\t%lu\t%lld\n", inode_of(fd), (long long)size);
-    return result;
-}
+int ftruncate64(int fd, off64_t size) { return fails(WRITE, "ftruncate") ? -1 : syscall(SYS_ftruncate, fd, size); }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
 int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
-    if (fails(WRITE, "fallocate"))
-        return -1;
-    int result = syscall(SYS_fallocate, fd, mode, offset, length);
-    if (record_fd >= 0 && result == 0)
-        note(NULL, 0, "A\t%lu\t%lld\n", inode_of(fd), (long long)(offset + length));
-    return result;
+    return fails(WRITE, "fallocate") ? -1 : syscall(SYS_fallocate, fd, mode, offset, length);
 }
 int fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate64(fd, mode, offset, length); }
 
 ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t count, unsigned flags) {
     if (fails(WRITE, "copy_file_range"))
         return -1;
-    int64_t offset = to ? *to : syscall(SYS_lseek, out, 0, SEEK_CUR);
-    ssize_t copied = syscall(SYS_copy_file_range, in, from, out, to, shortened(count, "copy_file_range"), flags);
-    if (record_fd >= 0 && copied > 0)
-        note_bytes(out, offset, copied);
-    return copied;
+    return syscall(SYS_copy_file_range, in, from, out, to, shortened(count, "copy_file_range"), flags);
 }
 
 ssize_t sendfile64(int out, int in, off64_t *from, size_t count) {
     if (fails(WRITE, "sendfile"))
         return -1;
-    int64_t offset = syscall(SYS_lseek, out, 0, SEEK_CUR);
-    ssize_t copied = syscall(SYS_sendfile, out, in, from, shortened(count, "sendfile"));
-    if (record_fd >= 0 && copied > 0)
-        note_bytes(out, offset, copied);
-    return copied;
+    return syscall(SYS_sendfile, out, in, from, shortened(count, "sendfile"));
 }
 ssize_t sendfile(int out, int in, off_t *from, size_t count) { return sendfile64(out, in, from, count); }
 
@@ -270,82 +169,35 @@ int ioctl(int fd, unsigned long request, ...) {
     va_end(arguments);
     if (request == FICLONERANGE && fails(WRITE, "FICLONERANGE"))
         return -1;
-    int result = syscall(SYS_ioctl, fd, request, argument);
-    if (request == FICLONERANGE && record_fd >= 0 && result == 0) {
-        const struct file_clone_range *range = argument;
-        note_bytes(fd, range->dest_offset, range->src_length);
-    }
-    return result;
+    return syscall(SYS_ioctl, fd, request, argument);
 }
 
-static int do_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
-    if (fails(CREATE, "rename"))
-        return -1;
-    int result = syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
-    if (record_fd >= 0 && result == 0) {
-        struct place old = place_of(from_dir, from), new = place_of(to_dir, to);
-        note(NULL, 0, "R\t%lu\t%s\t%lu\t%s\n", old.directory, old.name, new.directory, new.name);
-    }
-    return result;
-}
-int rename(const char *from, const char *to) { return do_rename(AT_FDCWD, from, AT_FDCWD, to, 0); }
-int renameat(int from_dir, const char *from, int to_dir, const char *to) {
-    return do_rename(from_dir, from, to_dir, to, 0);
-}
 int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
-    return do_rename(from_dir, from, to_dir, to, flags);
+    return fails(CREATE, "rename") ? -1 : syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
+int renameat(int from_dir, const char *from, int to_dir, const char *to) {
+    return renameat2(from_dir, from, to_dir, to, 0);
+}
+int rename(const char *from, const char *to) { return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0); }
 
 int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags) {
-    if (fails(CREATE, "link"))
-        return -1;
-    int result = syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
-    if (record_fd >= 0 && result == 0) {
-        struct place old = place_of(from_dir, from), new = place_of(to_dir, to);
-        note(NULL, 0, "L\t%lu\t%s\t%lu\t%s\n", old.directory, old.name, new.directory, new.name);
-    }
-    return result;
+    return fails(CREATE, "link") ? -1 : syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
 }
 int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
 
 int mkdirat(int dir, const char *path, mode_t mode) {
-    if (fails(CREATE, "mkdir"))
-        return -1;
-    int result = syscall(SYS_mkdirat, dir, path, mode);
-    if (record_fd >= 0 && result == 0) {
-        struct place place = place_of(dir, path);
-        struct stat status;
-        syscall(SYS_newfstatat, dir, path, &status, 0);
-        note(NULL, 0, "M\t%lu\t%s\t%lu\n", place.directory, place.name, (unsigned long)status.st_ino);
-    }
-    return result;
+    return fails(CREATE, "mkdir") ? -1 : syscall(SYS_mkdirat, dir, path, mode);
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
 int unlinkat(int dir, const char *path, int flags) {
-    if (fails(REMOVE, flags & AT_REMOVEDIR ? "rmdir" : "unlink"))
-        return -1;
-    struct place place = {0, ""};
-    if (record_fd >= 0)
-        place = place_of(dir, path);
-    int result = syscall(SYS_unlinkat, dir, path, flags);
-    if (record_fd >= 0 && result == 0)
-        note(NULL, 0, "U\t%lu\t%s\n", place.directory, place.name);
-    return result;
+    return fails(REMOVE, flags & AT_REMOVEDIR ? "rmdir" : "unlink") ? -1 : syscall(SYS_unlinkat, dir, path, flags);
 }
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 
-static int do_sync(int fd, long number, const char *name) {
-    if (fails(SYNC, name))
-        return -1;
-    int result = syscall(number, fd);
-    if (record_fd >= 0 && result == 0)
-        note(NULL, 0, "S\t%lu\n", inode_of(fd));
-    return result;
-}
-int fsync(int fd) { return do_sync(fd, SYS_fsync, "fsync"); }
-int fdatasync(int fd) { return do_sync(fd, SYS_fdatasync, "fdatasync"); }
+int fsync(int fd) { return fails(SYNC, "fsync") ? -1 : syscall(SYS_fsync, fd); }
+int fdatasync(int fd) { return fails(SYNC, "fdatasync") ? -1 : syscall(SYS_fdatasync, fd); }
 
 static int do_fcntl(int fd, int command, void *argument) {
     if (command == F_OFD_SETLK || command == F_OFD_SETLKW) {
