@@ -25,7 +25,7 @@ impl Elsewhere {
             (device(dir.path()) != device(store.dir.path())).then_some(dir)
         });
         if found.is_none() {
-            eprintln!("skipped: no second file system here");
+            common::skip("no second file system here");
         }
         found.map(Elsewhere)
     }

@@ -319,7 +319,7 @@ fn moving_to_another_file_system() {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &str| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
     if device("/dev/shm").is_none() || device("/dev/shm") == device(std::env::temp_dir().to_str().unwrap()) {
-        eprintln!("skipped: no second file system here");
+        common::skip("no second file system here");
         return;
     }
     moving("moving_to_another_file_system", true);

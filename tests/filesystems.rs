@@ -101,7 +101,7 @@ fn on_tmpfs() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_str().unwrap();
     if !succeeds("mount", &["-t", "tmpfs", "-o", "size=16m", "tmpfs", place]) {
-        eprintln!("skipped: no tmpfs can be mounted here");
+        common::skip("no tmpfs can be mounted here");
         return;
     }
     let _mounted = Mounted(dir.path());
@@ -113,7 +113,7 @@ fn on_tmpfs() {
 fn on_overlayfs() {
     let dir = tempfile::tempdir().unwrap();
     if !succeeds("mount", &["-t", "tmpfs", "-o", "size=32m", "tmpfs", dir.path().to_str().unwrap()]) {
-        eprintln!("skipped: no tmpfs can be mounted here");
+        common::skip("no tmpfs can be mounted here");
         return;
     }
     let _below = Mounted(dir.path());
@@ -125,7 +125,7 @@ fn on_overlayfs() {
     let merged = at("merged");
     let mount = || succeeds("mount", &["-t", "overlay", "-o", &layers, "overlay", &merged]);
     if !mount() {
-        eprintln!("skipped: no overlayfs can be mounted here");
+        common::skip("no overlayfs can be mounted here");
         return;
     }
     let _mounted = Mounted(Path::new(&merged));

@@ -149,7 +149,7 @@ fn uploads_that_race_until_the_disk_is_full() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_str().unwrap();
     if !succeeds("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", place]) {
-        eprintln!("skipped: no tmpfs can be mounted here");
+        common::skip("no tmpfs can be mounted here");
         return;
     }
     struct Unmount<'a>(&'a Path);

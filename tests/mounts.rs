@@ -230,7 +230,7 @@ fn a_repeated_empty_chunk_is_never_missing() {
 fn another_user_of_the_group_goes_on() {
     // SAFETY: no pointers are passed.
     if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: only root can become somebody else");
+        common::skip("only root can become somebody else");
         return;
     }
     use std::os::unix::fs::PermissionsExt;

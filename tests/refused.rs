@@ -423,7 +423,7 @@ impl Mounted {
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Mounted { dir });
         }
-        eprintln!("skipped: may not mount here");
+        common::skip("may not mount here");
         None
     }
 }

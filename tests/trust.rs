@@ -341,7 +341,7 @@ fn a_remount_makes_records_suspect() {
     };
     let root = store.root().to_str().unwrap();
     if !mount(&["--bind", root, root]) {
-        eprintln!("skipped: may not mount here");
+        common::skip("may not mount here");
         return;
     }
     let uid = store.send_all(&file, 100);

@@ -1,13 +1,18 @@
 //! What the tests share.
 
-#![allow(dead_code)] // each test program uses a part of it
+#![allow(dead_code, unused_imports)] // each test program uses a part of it
 
+mod child;
 pub mod hostile;
+mod image;
+pub mod recorder;
 pub mod shim;
 
 use std::path::{Path, PathBuf};
 
+pub use child::*;
 use chunked_upload::{Chunk, Finished, Options, Receipt, Result, Store};
+pub use image::*;
 
 /// Bytes without a pattern that a misplaced piece could fit.
 pub fn bytes(size: usize) -> Vec<u8> {
@@ -152,127 +157,10 @@ pub fn send(store: &Store, uid: &str, file: &[u8], size: usize, number: u64) -> 
     })
 }
 
-/// Runs `body` in a forked child and answers how it ended. The child may be killed at any instant; it must not print.
-pub fn in_child(body: impl FnOnce()) -> std::process::ExitStatus {
-    use std::os::unix::process::ExitStatusExt;
-    // SAFETY: the child calls `body`, which allocates and makes system calls only (glibc's allocator survives a fork),
-    // and leaves by _exit, so nothing of the parent's runs in it.
-    let pid = unsafe { libc::fork() };
-    assert_ne!(pid, -1);
-    if pid == 0 {
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-        // SAFETY: ends this process without running anything.
-        unsafe { libc::_exit(if ended.is_ok() { 0 } else { 101 }) };
-    }
-    let mut status = 0;
-    // SAFETY: `status` has room for the result.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    std::process::ExitStatus::from_raw(status)
-}
-
-/// Ends this process as a power switch would.
-pub fn kill_self() -> ! {
-    // SAFETY: no pointers are passed.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-    unreachable!("SIGKILL returns to nobody")
-}
-
-/// Runs `call` in a child that dies at its step number `step`, counted from 0, after a `last` act; false if it got
-/// through.
-#[cfg(feature = "test-seams")]
-pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl FnOnce()) -> bool {
-    use std::os::unix::process::ExitStatusExt;
-    let status = in_child(|| {
-        let left = std::cell::Cell::new(step);
-        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
-            if left.get() == 0 {
-                last(name);
-                kill_self();
-            }
-            left.set(left.get() - 1);
-            Ok(())
-        })));
-        call();
-    });
-    assert!(status.success() || status.signal() == Some(libc::SIGKILL), "{status:?}");
-    !status.success()
-}
-
-/// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. It must come that far.
-#[cfg(feature = "test-seams")]
-pub fn die_in(name: &'static str, nth: usize, call: impl FnOnce()) {
-    use std::os::unix::process::ExitStatusExt;
-    let status = in_child(|| {
-        let left = std::cell::Cell::new(nth);
-        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |step| {
-            if step == name {
-                if left.get() == 0 {
-                    kill_self();
-                }
-                left.set(left.get() - 1);
-            }
-            Ok(())
-        })));
-        call();
-    });
-    assert_eq!(status.signal(), Some(libc::SIGKILL), "{name} is reached");
-}
-
 /// Copies the files of a directory.
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for name in entries(from) {
         std::fs::copy(from.join(&name), to.join(&name)).unwrap();
-    }
-}
-
-/// A file system in a file, mounted while this lives.
-pub struct Image {
-    dir: tempfile::TempDir,
-}
-
-pub fn succeeds(command: &str, arguments: &[&str]) -> bool {
-    std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
-}
-
-impl Image {
-    /// Of this kind (`ext4`, `xfs`, `btrfs`). `None`, said aloud, where it cannot be made or mounted.
-    pub fn make(kind: &str) -> Option<Image> {
-        let image = Image { dir: tempfile::tempdir().unwrap() };
-        // The least that each makes, and no more: tests fill them.
-        let mebibytes = match kind {
-            "xfs" => 320,
-            "btrfs" => 128,
-            _ => 64,
-        };
-        std::fs::File::create(image.file()).unwrap().set_len(mebibytes << 20).unwrap();
-        std::fs::create_dir(image.mountpoint()).unwrap();
-        if succeeds(&format!("mkfs.{kind}"), &["-q", image.file().to_str().unwrap()]) && image.mount() {
-            return Some(image);
-        }
-        eprintln!("skipped: no {kind} can be made or mounted here");
-        None
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    pub fn mountpoint(&self) -> PathBuf {
-        self.dir.path().join("mounted")
-    }
-
-    pub fn mount(&self) -> bool {
-        succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
-    }
-
-    pub fn unmount(&self) -> bool {
-        succeeds("umount", &[self.mountpoint().to_str().unwrap()])
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        self.unmount();
     }
 }

@@ -32,18 +32,25 @@ pub struct Fault {
 pub struct Shim {
     arm: extern "C" fn(c_long, c_int, c_int, c_int),
     disarm: extern "C" fn(*mut *const c_char) -> c_long,
+    watch: extern "C" fn(Option<Watcher>),
 }
 
-/// Builds the shim.
+/// Called before each call that changes or syncs, with the descriptor that is synced, or -1.
+pub type Watcher = extern "C" fn(c_int);
+
+/// Builds the shim, for all tests and processes that want it.
 pub fn build() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     BUILT
         .get_or_init(|| {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/faults.c");
-            let library = std::env::temp_dir().join(format!("faults-{}.so", std::process::id()));
+            let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
+            let own = library.with_extension(std::process::id().to_string());
             let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-            let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+            let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).status();
             assert!(built.expect("a C compiler").success());
+            // Whoever has the one before loaded keeps it.
+            std::fs::rename(own, &library).unwrap();
             library
         })
         .clone()
@@ -55,12 +62,10 @@ impl Shim {
         if let Some(shim) = Shim::find() {
             return Some(shim);
         }
-        let library = build();
         let mut again = Command::new(std::env::current_exe().unwrap());
         // One test, one thread: it is all that runs beside the harness.
-        again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", &library);
+        again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", build());
         let output = again.output().unwrap();
-        let _ = std::fs::remove_file(library);
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         eprintln!("{text}");
@@ -82,6 +87,7 @@ impl Shim {
                 disarm: std::mem::transmute::<*mut c_void, extern "C" fn(*mut *const c_char) -> c_long>(symbol(
                     c"faults_disarm",
                 )?),
+                watch: std::mem::transmute::<*mut c_void, extern "C" fn(Option<Watcher>)>(symbol(c"faults_watch")?),
             })
         }
     }
@@ -96,5 +102,13 @@ impl Shim {
         // SAFETY: the shim answers a constant string.
         let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_owned();
         (answer, (hits > 0).then_some(name))
+    }
+
+    /// Makes a call under the eyes of `watcher`.
+    pub fn watched<T>(&self, watcher: Watcher, call: impl FnOnce() -> T) -> T {
+        (self.watch)(Some(watcher));
+        let answer = call();
+        (self.watch)(None);
+        answer
     }
 }

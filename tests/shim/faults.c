@@ -1,6 +1,7 @@
 /* Stands between a program and the system calls by which the engine changes or reads a disk. Loaded with LD_PRELOAD.
  *
  * - faults_arm(): from here on the calling thread's calls are counted, and the n-th fails, or each from the n-th on.
+ * - faults_watch(): from here on a function is called before each of the calling thread's calls that changes or syncs.
  * - UPLOAD_KILL=call:n in the environment: the process dies in its n-th call of this name, before the call is made.
  *
  * Each function makes the system call itself, so nothing is looked up and nothing allocated. */
@@ -50,6 +51,22 @@ long faults_disarm(const char **name) {
     return faults.hits;
 }
 
+static __thread void (*watcher)(int synced_fd);
+
+void faults_watch(void (*called)(int synced_fd)) {
+    watcher = called;
+}
+
+/* Tells the watcher of the call that is about to be made; `synced_fd` is what it syncs, or -1. */
+static void tell(int synced_fd) {
+    void (*called)(int) = watcher;
+    if (!called)
+        return;
+    watcher = NULL; /* what it calls itself is nobody's business */
+    called(synced_fd);
+    watcher = called;
+}
+
 /* --- failing ----------------------------------------------------------------------------------------------------- */
 
 static void die_if_told(const char *name) {
@@ -82,6 +99,8 @@ static int hit(int kind, const char *name) {
 /* Whether this call is to fail; then errno is set. */
 static int fails(int kind, const char *name) {
     die_if_told(name);
+    if (kind & (CREATE | WRITE | REMOVE))
+        tell(-1);
     if ((faults.armed && faults.error == SHORT_WRITE) || !hit(kind, name))
         return 0;
     errno = faults.error;
@@ -196,10 +215,18 @@ int unlinkat(int dir, const char *path, int flags) {
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 
-int fsync(int fd) { return fails(SYNC, "fsync") ? -1 : syscall(SYS_fsync, fd); }
-int fdatasync(int fd) { return fails(SYNC, "fdatasync") ? -1 : syscall(SYS_fdatasync, fd); }
+static int do_sync(int fd, const char *name, long call) {
+    tell(fd);
+    return fails(SYNC, name) ? -1 : syscall(call, fd);
+}
+int fsync(int fd) { return do_sync(fd, "fsync", SYS_fsync); }
+int fdatasync(int fd) { return do_sync(fd, "fdatasync", SYS_fdatasync); }
 
-static int do_fcntl(int fd, int command, void *argument) {
+int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
     if (command == F_OFD_SETLK || command == F_OFD_SETLKW) {
         const struct flock *range = argument;
         if (range->l_type != F_UNLCK && fails(LOCK, "fcntl"))
@@ -208,20 +235,7 @@ static int do_fcntl(int fd, int command, void *argument) {
         return -1;
     return syscall(SYS_fcntl, fd, command, argument);
 }
-int fcntl(int fd, int command, ...) {
-    va_list arguments;
-    va_start(arguments, command);
-    void *argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return do_fcntl(fd, command, argument);
-}
-int fcntl64(int fd, int command, ...) {
-    va_list arguments;
-    va_start(arguments, command);
-    void *argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return do_fcntl(fd, command, argument);
-}
+int fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
 
 int flock(int fd, int operation) {
     return !(operation & 8) && fails(LOCK, "flock") ? -1 : syscall(SYS_flock, fd, operation);

@@ -1,0 +1,90 @@
+//! Children that are killed.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// A forked process.
+pub struct Child(libc::pid_t);
+
+/// Runs `body` in a forked child. It may be killed at any instant; it must not print.
+pub fn fork(body: impl FnOnce()) -> Child {
+    // SAFETY: the child calls `body`, which allocates and makes system calls only (glibc's allocator survives a fork),
+    // and leaves by _exit, so nothing of the parent's runs in it.
+    let pid = unsafe { libc::fork() };
+    assert_ne!(pid, -1);
+    if pid == 0 {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        // SAFETY: ends this process without running anything.
+        unsafe { libc::_exit(if ended.is_ok() { 0 } else { 101 }) };
+    }
+    Child(pid)
+}
+
+impl Child {
+    /// Waits for its end.
+    pub fn wait(self) -> ExitStatus {
+        let mut status = 0;
+        // SAFETY: `status` has room for the result.
+        assert_eq!(unsafe { libc::waitpid(self.0, &mut status, 0) }, self.0);
+        ExitStatus::from_raw(status)
+    }
+
+    /// Kills it. It must have lived until then.
+    pub fn kill(self) {
+        // SAFETY: no pointers are passed.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        let status = self.wait();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status:?}");
+    }
+}
+
+/// Runs `body` in a forked child and answers how it ended.
+pub fn in_child(body: impl FnOnce()) -> ExitStatus {
+    fork(body).wait()
+}
+
+/// Ends this process as a power switch would.
+pub fn kill_self() -> ! {
+    // SAFETY: no pointers are passed.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unreachable!("SIGKILL returns to nobody")
+}
+
+/// Runs `call` in a child that dies at its step number `step`, counted from 0, after a `last` act; false if it got
+/// through.
+#[cfg(feature = "test-seams")]
+pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl FnOnce()) -> bool {
+    let status = in_child(|| {
+        let left = std::cell::Cell::new(step);
+        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
+            if left.get() == 0 {
+                last(name);
+                kill_self();
+            }
+            left.set(left.get() - 1);
+            Ok(())
+        })));
+        call();
+    });
+    assert!(status.success() || status.signal() == Some(libc::SIGKILL), "{status:?}");
+    !status.success()
+}
+
+/// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. It must come that far.
+#[cfg(feature = "test-seams")]
+pub fn die_in(name: &'static str, nth: usize, call: impl FnOnce()) {
+    let status = in_child(|| {
+        let left = std::cell::Cell::new(nth);
+        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |step| {
+            if step == name {
+                if left.get() == 0 {
+                    kill_self();
+                }
+                left.set(left.get() - 1);
+            }
+            Ok(())
+        })));
+        call();
+    });
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{name} is reached");
+}

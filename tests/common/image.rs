@@ -1,0 +1,69 @@
+//! File systems of a test's own.
+
+use std::path::{Path, PathBuf};
+
+/// Says that a test is not made here; where nothing may be left out (`UPLOAD_SKIP_NOTHING=1`), it fails.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("UPLOAD_SKIP_NOTHING").is_none(), "skipped: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// A file system in a file, mounted while this lives.
+pub struct Image {
+    dir: tempfile::TempDir,
+}
+
+pub fn succeeds(command: &str, arguments: &[&str]) -> bool {
+    std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+impl Image {
+    /// Of this kind (`ext4`, `xfs`, `btrfs`), and no larger than it has to be: tests fill them. `None`, said aloud, where it
+    /// cannot be made or mounted.
+    pub fn make(kind: &str) -> Option<Image> {
+        let mebibytes = match kind {
+            "xfs" => 320,
+            "btrfs" => 128,
+            _ => 64,
+        };
+        Image::sized(&std::env::temp_dir(), kind, mebibytes)
+    }
+
+    /// Of this size, in a file somewhere in `place`.
+    pub fn sized(place: &Path, kind: &str, mebibytes: u64) -> Option<Image> {
+        let image = Image { dir: tempfile::tempdir_in(place).unwrap() };
+        std::fs::File::create(image.file()).unwrap().set_len(mebibytes << 20).unwrap();
+        std::fs::create_dir(image.mountpoint()).unwrap();
+        if succeeds(&format!("mkfs.{kind}"), &["-q", image.file().to_str().unwrap()]) && image.mount() {
+            return Some(image);
+        }
+        skip(&format!("no {kind} can be made or mounted here"));
+        None
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    pub fn mountpoint(&self) -> PathBuf {
+        self.dir.path().join("mounted")
+    }
+
+    pub fn mount(&self) -> bool {
+        succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
+    }
+
+    /// Tried for a moment: a program that another test is starting has our files open until it runs.
+    pub fn unmount(&self) -> bool {
+        (0..20).any(|attempt| {
+            std::thread::sleep(std::time::Duration::from_millis(10 * attempt));
+            succeeds("umount", &[self.mountpoint().to_str().unwrap()])
+        })
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        succeeds("umount", &[self.mountpoint().to_str().unwrap()]);
+    }
+}
