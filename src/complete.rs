@@ -7,11 +7,13 @@
 //! |---|---|---|---|
 //! | receiving | `data` | | go on |
 //! | receiving | `file` | crash behind the rename | rename it back, complete again |
+//! | receiving | none | not believed: power loss took them | no upload |
 //! | receiving | `ordered` only | power loss took the mark `ordered` | as ordered, but nothing is believed |
 //! | ordered | `ordered` or `file` | crash behind the mark | [`rewrite::finish`] |
-//! | ordered | `data` only | power loss took the copy | receiving |
+//! | ordered | `data` only | power loss took the copy | all chunks are missing |
 //! | complete | `file` | | done; not believed: read it first |
-//! | complete | `data`, or after a rewrite `ordered` | power loss took the rename | receiving, or as ordered |
+//! | complete | `data` | power loss took the rename; after a rewrite, the copy | receiving; all chunks are missing |
+//! | complete | `ordered` | power loss took the rename | as ordered |
 //! | complete | none | the owner took it | gone, for ever |
 
 use std::ffi::CStr;
@@ -19,7 +21,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::crc::Combined;
-use crate::directory::{DATA, FILE, ORDERED};
+use crate::directory::{CLAIM, DATA, FILE, ORDERED};
 use crate::error::{Error, Result};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
@@ -142,11 +144,15 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, tag: trust::UNKNOWN, ..record })?;
-                } else {
+                } else if upload.trust.believes(record.tag) || there(CLAIM)? {
                     return Err(upload.vanished());
+                } else {
+                    // Not gone, which would mean that somebody has the file.
+                    upload.write_phase(PhaseRecord { phase: Phase::Removed, ..record })?;
+                    return Err(upload.not_found());
                 }
             }
-            Phase::Ordered if !there(ORDERED)? && !there(FILE)? && there(DATA)? => reopen(upload)?,
+            Phase::Ordered if !there(ORDERED)? && !there(FILE)? && there(DATA)? => begin_anew(upload)?,
             Phase::Ordered => drop(rewrite::finish(upload, record.tag)?),
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
@@ -158,7 +164,13 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
                 None if !upload.trust.believes(record.tag) && record.grid_is_void && there(ORDERED)? => {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, ..record })?;
                 }
-                None if !upload.trust.believes(record.tag) && there(DATA)? => reopen(upload)?,
+                None if !upload.trust.believes(record.tag) && there(DATA)? => {
+                    if record.grid_is_void {
+                        begin_anew(upload)?
+                    } else {
+                        reopen(upload)?
+                    }
+                }
                 None => {
                     upload.write_phase(PhaseRecord { phase: Phase::Gone, ..record })?;
                     return Err(upload.vanished());
@@ -178,6 +190,9 @@ fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Resu
     if right_size && upload.trust.believes(record.tag) {
         return Ok(Some(record));
     }
+    if record.grid_is_void {
+        rewrite::move_slots(upload, record.tag)?;
+    }
     if check(upload, FILE, file, right_size)? && right_size {
         // Synced, it need not be read again, whoever asks through whatever mount.
         return sync_finished(upload, record).map(Some);
@@ -188,8 +203,22 @@ fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Resu
     Ok(None)
 }
 
+/// Power loss took the copy that was in order, and kept `data`. Each slot may tell where its chunk lies in the one or in the
+/// other, so two chunks may have the same place: none is believed.
+fn begin_anew(upload: &Upload<'_>) -> Result<()> {
+    upload.for_each_slot(0, |number, _| upload.write_slot(number, &Slot::default()).map(|()| true))?;
+    upload.write_tail(upload.header.shape.tail_start(), upload.trust.tag())?;
+    // Off the disk before chunks are given places again.
+    upload.sync_state()?;
+    upload.reach("anew:cleared")?;
+    let (phase, tag) = (Phase::Receiving, upload.trust.tag());
+    upload.write_phase(PhaseRecord { phase, crc32c: 0, tag, grid_is_void: false })
+}
+
 /// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
 fn reopen(upload: &Upload<'_>) -> Result<()> {
+    // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
+    upload.sync_state()?;
     // Places may reach behind the file's end, so the next chunk at the tail has to look at all of them.
     upload.write_tail(upload.header.shape.total_size, trust::UNKNOWN)?;
     let (phase, tag) = (Phase::Receiving, upload.trust.tag());

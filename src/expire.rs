@@ -60,11 +60,17 @@ fn erase(dir: &Directory) -> Result<()> {
     }
 }
 
-/// Empties a directory in which no upload is any more, at a place where one is to be. False if there is one.
+/// Empties a directory in which no upload is any more, at the place of one with a key. False if there is one.
 pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
     let Some(dir) = Directory::open(place.to_owned())? else { return Ok(true) };
     let erased = match Upload::open_in(store, uid, dir.try_clone()?)? {
-        Some(upload) if upload.opened.phase().is_some_and(|record| record.phase == Recorded::Removed) => {
+        // With a key it is created aside: here, power loss took the mark of its end.
+        Some(upload)
+            if upload
+                .opened
+                .phase()
+                .is_some_and(|record| matches!(record.phase, Recorded::Removed | Recorded::Creating)) =>
+        {
             erase_upload(&upload)
         }
         Some(_) => return Ok(false),

@@ -71,6 +71,8 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
             None => Ok(None),
         },
         Phase::Ordered => Ok(None),
+        // After power loss the slots may tell where the chunks lay before a rewrite.
+        Phase::Complete if record.grid_is_void && !settled && !upload.trust.believes(record.tag) => Ok(None),
         Phase::Complete => match upload.dir.open_file(FILE)? {
             // At the higher levels the finished file is synced before a chunk of it is acknowledged.
             Some(file) if is_repeat(upload, &file, chunk)? => {

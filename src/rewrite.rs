@@ -43,9 +43,8 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     }
     let tag = upload.trust.tag();
     upload.write_phase(PhaseRecord { phase: Phase::Ordered, crc32c: 0, tag, grid_is_void: true })?;
-    if durable {
-        upload.sync_state()?;
-    }
+    // At every level: slots of the new file on a disk that knows of the old one only would give two chunks one place.
+    upload.sync_state()?;
     upload.reach("rewrite:ordered")?;
     finish(upload, tag).map(Some)
 }
@@ -129,25 +128,39 @@ fn copy_chunk(
 pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
-    let (mut offset, mut lost) = (0_u64, false);
-    let mut crc = Combined::new();
-    upload.for_each_slot(0, |number, slot| {
-        // Power loss can take records, too: behind a missing one nobody knows where the next chunk begins.
-        lost |= !slot.received();
-        let moved = if lost { Slot::default() } else { Slot { offset, capacity: slot.length, tag, ..slot } };
-        upload.write_slot(number, &moved)?;
-        offset = offset.saturating_add(slot.length);
-        crc.append(slot.crc32c, slot.length);
-        Ok(true)
-    })?;
+    let crc32c = move_slots(upload, tag)?;
     upload.reach("rewrite:moved")?;
     if upload.dir.file_size(ORDERED)?.is_some() {
         upload.dir.rename(ORDERED, FILE)?;
     }
     upload.reach("rewrite:renamed")?;
     upload.forget_progress()?;
-    let record = PhaseRecord { phase: Phase::Complete, crc32c: crc.finish(), tag, grid_is_void: true };
+    let record = PhaseRecord { phase: Phase::Complete, crc32c, tag, grid_is_void: true };
     upload.write_phase(record)?;
     upload.reach("rewrite:marked")?;
     Ok(record)
+}
+
+/// Sets the slots to where the chunks lie in the new file, whose bytes were written under `tag`. Answers the CRC-32C of all.
+/// May be repeated, as power loss can keep a mark that comes behind it, and not all of the slots; what a check found since,
+/// whole or damaged, stays.
+pub(crate) fn move_slots(upload: &Upload<'_>, tag: u32) -> Result<u32> {
+    let (mut offset, mut lost) = (0_u64, false);
+    let mut crc = Combined::new();
+    upload.for_each_slot(0, |number, slot| {
+        let damaged = !slot.received() && slot.offset == offset && slot.capacity > 0;
+        // Power loss can take records, too: behind a missing one nobody knows where the next chunk begins.
+        lost |= !slot.received() && !damaged;
+        let moved = Slot { offset, capacity: slot.length, tag, ..slot };
+        let checked = Slot { tag: upload.trust.tag(), ..moved };
+        if lost {
+            upload.write_slot(number, &Slot::default())?;
+        } else if !damaged && slot != moved && slot != checked {
+            upload.write_slot(number, &moved)?;
+        }
+        offset = offset.saturating_add(if damaged { slot.capacity } else { slot.length });
+        crc.append(slot.crc32c, slot.length);
+        Ok(true)
+    })?;
+    Ok(crc.finish())
 }

@@ -57,7 +57,10 @@ impl<'a> Upload<'a> {
         }
         let trust = Trust::now(&store.boot, status.mount);
         let opened = Records(head[..RECORDS_SIZE].try_into().expect("so many bytes"));
-        Ok(Some(Upload { store, uid, dir, state, header, trust, opened }))
+        let upload = Upload { store, uid, dir, state, header, trust, opened };
+        // The name is in another sector than the head. If power loss took that one, the client can only begin anew.
+        let believed = upload.opened.phase().is_some_and(|record| trust.believes(record.tag));
+        Ok((believed || upload.read_file_name()?.is_some()).then_some(upload))
     }
 
     pub(crate) fn chunk_count(&self) -> u64 {
@@ -187,13 +190,17 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) fn file_name(&self) -> Result<String> {
+        self.read_file_name()?.ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
+    }
+
+    /// `None` if it fails its checksum.
+    fn read_file_name(&self) -> Result<Option<String>> {
         let mut bytes = vec![0; self.header.name_length as usize];
         self.state
             .read_exact_at(&mut bytes, self.header.name_at())
             .map_err(|error| self.state_error("cannot read", error))?;
         let whole = crate::crc::crc32c(&bytes) == self.header.name_crc;
-        let name = whole.then(|| String::from_utf8(bytes).ok()).flatten();
-        name.ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
+        Ok(whole.then(|| String::from_utf8(bytes).ok()).flatten())
     }
 
     // --- slots ---

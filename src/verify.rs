@@ -100,8 +100,9 @@ fn verify_finished(upload: &Upload<'_>, file: &File) -> Result<Verification> {
     let (mut buffer, mut end) = (Vec::new(), 0_u64);
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
     upload.for_each_slot(0, |number, slot| {
+        // In order, whatever the slots say: after power loss they may tell where the chunks lay before a rewrite.
         let crc32c =
-            pieces::checksum(file, slot.offset, slot.length, &mut buffer, |_| Ok(())).map_err(|e| failed(number, e))?;
+            pieces::checksum(file, end, slot.length, &mut buffer, |_| Ok(())).map_err(|e| failed(number, e))?;
         end = end.saturating_add(slot.length);
         // What somebody appended belongs to no chunk: the last one has to answer for it.
         let too_long = number + 1 == upload.chunk_count() && size > end;

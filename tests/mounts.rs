@@ -133,9 +133,9 @@ fn the_tail_of_a_reopened_upload_is_behind_all_places() {
     assert_eq!(store.content(&uid), [piece(2, 1), piece(7, 5), piece(21, 7)].concat());
 }
 
-/// Power loss took the copy but left the mark that it is whole: chunks sent again do not take each other's places.
+/// Power loss took the copy but left the mark that it is whole: nobody knows of which file the slots are.
 #[test]
-fn the_tail_of_an_upload_that_lost_its_copy_is_behind_all_places() {
+fn an_upload_that_lost_its_copy_begins_anew() {
     let file = bytes(350);
     let store = TestStore::new();
     mount(100);
@@ -144,6 +144,9 @@ fn the_tail_of_an_upload_that_lost_its_copy_is_behind_all_places() {
     std::fs::remove_file(store.path(&uid, "ordered")).unwrap();
     mount(200);
     let (two, three) = (seeded_bytes(105, 8), seeded_bytes(55, 9));
+    let error = store.get(&uid).unwrap_err();
+    assert!(matches!(error, Error::Incomplete { missing_count: 4, .. }), "{error}");
+    send(&store, &uid, 350, 4, 0, &file[..100]);
     send(&store, &uid, 350, 4, 1, &file[100..190]);
     send(&store, &uid, 350, 4, 2, &two);
     send(&store, &uid, 350, 4, 3, &three);
