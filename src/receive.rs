@@ -193,15 +193,13 @@ impl<'a> Receiving<'a> {
     fn write(&self, held: &Slot, same: bool) -> Result<Slot> {
         let (number, length) = (self.chunk.chunk_number, self.chunk.content.len() as u64);
         let place = self.shape.place(held, number, length);
-        let (offset, capacity) = match place {
-            Place::Own { offset, capacity } => (offset, capacity),
-            Place::Tail => (self.extend_tail(length)?, length),
+        let slot = match place {
+            Place::Own { offset, capacity } => Slot { offset, length, capacity, ..Slot::default() },
+            Place::Tail => self.take_tail(length)?,
         };
-        let slot = Slot { offset, length, capacity, ..Slot::default() };
-
         self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
-        let in_place = same && offset == held.offset;
+        let in_place = same && slot.offset == held.offset;
         if !in_place && (*held != Slot::default() || place == Place::Tail) {
             // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that fails
             // there takes no more room when it comes again.
@@ -209,10 +207,10 @@ impl<'a> Receiving<'a> {
             self.upload.reach("receive:cleared")?;
         }
         let write = || -> io::Result<()> {
-            if let Some(window) = self.shape.window(offset, length) {
+            if let Some(window) = self.shape.window(slot.offset, length) {
                 space::reserve(&self.data, window)?;
             }
-            self.data.write_all_at(self.chunk.content, offset)
+            self.data.write_all_at(self.chunk.content, slot.offset)
         };
         write().map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
@@ -222,25 +220,66 @@ impl<'a> Receiving<'a> {
         Ok(slot)
     }
 
-    /// Takes `length` bytes at the tail of `data`.
-    fn extend_tail(&self, length: u64) -> Result<u64> {
-        let upload = self.upload;
+    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for one.
+    fn take_tail(&self, length: u64) -> Result<Slot> {
+        let (upload, number) = (self.upload, self.chunk.chunk_number);
         let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
-        let tail = upload.records()?.tail();
-        let mut end = tail.map_or(0, |tail| tail.value).max(self.shape.tail_start());
-        if !tail.is_some_and(|tail| upload.trust.believes(tail.tag)) {
-            // After power loss the mark may be older than the slots: the tail is behind all of them.
-            upload.for_each_slot(0, |_, slot| {
-                end = end.max(slot.end());
+        let (start, limit) = (self.shape.tail_start(), self.shape.data_limit());
+        let end = match upload.records()?.tail() {
+            Some(tail) if upload.trust.believes(tail.tag) => tail.value.max(start),
+            // After power loss the mark may be older or newer than the slots: the tail is behind all of them.
+            _ => self.end_of_places(start)?,
+        };
+        let asked = end.saturating_add(length);
+        let offset = if asked <= limit {
+            upload.write_tail(asked, upload.trust.tag())?;
+            end
+        } else {
+            let left = self.place_left(start, limit, length)?;
+            left.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?
+        };
+        let slot = Slot { offset, length, capacity: length, ..Slot::default() };
+        upload.write_slot(number, &slot.cleared())?;
+        if asked > limit {
+            // A record of whoever had the place before must not be believed after power loss.
+            upload.sync_state()?;
+        }
+        Ok(slot)
+    }
+
+    /// Behind every place on record.
+    fn end_of_places(&self, start: u64) -> Result<u64> {
+        let mut end = start;
+        self.upload.for_each_slot(0, |_, slot| {
+            end = end.max(slot.end());
+            Ok(true)
+        })?;
+        Ok(end)
+    }
+
+    /// Room of this length between `start` and `limit` that is no other chunk's place: what larger chunks left, or records
+    /// that power loss took.
+    fn place_left(&self, start: u64, limit: u64, length: u64) -> Result<Option<u64>> {
+        /// How often the table is read. Each time goes behind a place, and with those in order, behind all that follow.
+        const PASSES: u32 = 64;
+        let mut offset = start;
+        for _ in 0..PASSES {
+            let before = offset;
+            self.upload.for_each_slot(0, |number, slot| {
+                let overlaps = slot.offset < offset.saturating_add(length) && offset < slot.end();
+                if overlaps && number != self.chunk.chunk_number {
+                    offset = slot.end();
+                }
                 Ok(true)
             })?;
+            if offset.saturating_add(length) > limit {
+                return Ok(None);
+            }
+            if offset == before {
+                return Ok(Some(offset));
+            }
         }
-        let (asked, limit) = (end.saturating_add(length), self.shape.data_limit());
-        if asked > limit {
-            return Err(Error::LimitExceeded { limit: "data_size", value: limit, asked });
-        }
-        upload.write_tail(asked, upload.trust.tag())?;
-        Ok(end)
+        Ok(None)
     }
 
     /// Whether all chunks are there, as far as can be told without locks.
