@@ -1,5 +1,6 @@
 //! The same upload on every kind of file system that can be had here: ext4, xfs, btrfs, tmpfs, overlayfs. Each is
-//! unmounted in mid-upload and mounted again. Skipped, with a word, where it cannot be made or mounted.
+//! unmounted in mid-upload and mounted again. And a FUSE file system, which is refused. Skipped, with a word, where one
+//! cannot be made or mounted.
 
 mod common;
 
@@ -130,4 +131,31 @@ fn on_overlayfs() {
     }
     let _mounted = Mounted(Path::new(&merged));
     live(Path::new(&merged), &|| assert!(succeeds("umount", &[&merged]) && mount()));
+}
+
+/// What stands behind FUSE may be another host (sshfs, GlusterFS, cloud storage): as for all network file systems, the store
+/// is refused by name, and nothing is made there. `bindfs` shows a directory of this machine through FUSE.
+#[test]
+fn on_fuse() {
+    let (below, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [from, to] = [&below, &place].map(|dir| dir.path().to_str().unwrap());
+    if !succeeds("bindfs", &[from, to]) {
+        common::skip("no FUSE file system can be mounted here with bindfs");
+        return;
+    }
+    let _mounted = Mounted(place.path());
+    for path in [place.path().to_owned(), place.path().join("a/b")] {
+        let error = Store::open(path, Options::default()).unwrap_err();
+        assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EOPNOTSUPP)), "{error}");
+        assert!(error.to_string().contains("of type fuse"), "{error}");
+    }
+    // A store that was opened before the file system came there.
+    let root = below.path().join("uploads");
+    let before = Store::open(&root, Options::default()).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    assert!(succeeds("bindfs", &[from, root.to_str().unwrap()]));
+    let _over = Mounted(&root);
+    let error = send(&before, "", &bytes(10), 10, 0).unwrap_err();
+    assert_eq!(error.os_errno(), Some(libc::EOPNOTSUPP), "{error}");
+    assert_eq!(entries(below.path()), ["uploads"], "nothing is made there");
 }
