@@ -89,6 +89,10 @@ storm: $(VENV)/.wheel ## a long storm of kills: KILLS= SEED=
 	rm -rf build/storm && mkdir -p build/storm
 	$(BIN)/python bindings/python/tests/storm.py build/storm --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
 
+power-cuts: ## cut the power of real file systems often, as root: ROUNDS= SEED=
+	UPLOAD_SKIP_NOTHING=1 UPLOAD_ROUNDS=$(or $(ROUNDS),30) UPLOAD_SEED=$(or $(SEED),1) \
+		$(CARGO) test --locked -p chunked-upload --test power_cuts -- --nocapture
+
 test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
 	$(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests
 
@@ -121,5 +125,5 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: fuzz storm wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
+.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
 .PHONY: help build install header valgrind abi

@@ -39,6 +39,8 @@ struct Case {
     digest: String,
     key: &'static str,
     destination: PathBuf,
+    /// On another file system, if the destination is.
+    elsewhere: Option<tempfile::TempDir>,
 }
 
 impl Case {
@@ -52,7 +54,8 @@ impl Case {
         let destination = store.dir.path().join("moved");
         let digest = format!("sha-256=:{digest}:");
         let key = if keyed { KEY } else { "" };
-        let mut case = Case { store, uid: String::new(), file, sizes, acknowledged: vec![], digest, key, destination };
+        let (uid, acknowledged, elsewhere) = (String::new(), vec![], None);
+        let mut case = Case { store, uid, file, sizes, acknowledged, digest, key, destination, elsewhere };
         for &number in numbers {
             case.uid = case.send(number).unwrap();
             case.acknowledged.push(number);
@@ -286,8 +289,9 @@ fn moving(test: &str, elsewhere: bool) {
     let prepare = move |options| {
         let mut case = Case::new(options, CUTS[0], false, &[2, 0, 3, 1]);
         if elsewhere {
-            let place = tempfile::tempdir_in("/dev/shm").unwrap().keep();
-            case.destination = place.join("moved");
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            case.destination = place.path().join("moved");
+            case.elsewhere = Some(place);
         }
         case
     };
@@ -303,9 +307,6 @@ fn moving(test: &str, elsewhere: bool) {
         let place = moved.path.parent().unwrap();
         let names = entries(place);
         assert!(elsewhere && names == ["moved"] || !elsewhere && !names.iter().any(|name| name.starts_with('.')));
-        if elsewhere {
-            std::fs::remove_dir_all(place).unwrap();
-        }
     });
 }
 

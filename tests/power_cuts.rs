@@ -3,7 +3,7 @@
 //!
 //! A clone of a file (ioctl_ficlone(2)) is taken between two writes to it, so it is a disk that lost power there: what the
 //! file system had not written out by then is not on it. The image lies on an xfs of its own, which can clone.
-//! `UPLOAD_POWER_CUTS=` asks for more cuts than the default, `UPLOAD_SEED=` for others.
+//! `UPLOAD_ROUNDS=` asks for more rounds than one, `UPLOAD_SEED=` for others.
 
 mod common;
 
@@ -19,6 +19,8 @@ use common::{Image, fork, seeded_bytes, succeeds};
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 const WRITERS: u64 = 3;
 const CHUNKS: usize = 6;
+/// How often the power is cut in each run.
+const CUTS: u64 = 3;
 
 /// A generator that a seed decides; small, and the same everywhere.
 struct Random(u64);
@@ -229,16 +231,14 @@ fn check_upload(mountpoint: &Path, store: &Store, durability: Durability, upload
     assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file, "after everything was sent");
 }
 
-/// How often the power is cut in each run, and where its random numbers begin.
 fn asked(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Cuts the power under a store of one level, and holds it to what another promises. Answers how often, and how many
-/// chunks were acknowledged; `None` where there is no such file system.
-fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability) -> Option<(u64, usize)> {
+/// Cuts the power under a store of one level, and holds it to what another promises. Answers how many chunks were
+/// acknowledged; `None` where there is no such file system.
+fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability, seed: u64) -> Option<usize> {
     let image = Image::sized(&outer.mountpoint(), kind, 300)?;
-    let seed = asked("UPLOAD_SEED", 1) * 10 + level as u64;
     let mut random = Random(seed);
     let options = Options { durability: level, min_free_space: 0, ..Options::default() };
     let store = Store::open(image.mountpoint().join("uploads"), options).unwrap();
@@ -256,7 +256,7 @@ fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability)
 
     let read_log_now = || std::fs::read_to_string(&log_path).unwrap();
     let mut lost = Vec::new();
-    for cut in 0..asked("UPLOAD_POWER_CUTS", 3) {
+    for cut in 0..CUTS {
         std::thread::sleep(Duration::from_millis(100 + random.below(300) as u64));
         let before = read_log_now();
         let clone = image.file().with_file_name(format!("clone-{cut}"));
@@ -265,17 +265,16 @@ fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability)
     }
     children.into_iter().for_each(|child| child.kill());
     assert!(image.unmount(), "nobody uses it any more");
-    let (mut cuts, mut promises) = (0, 0);
+    let mut promises = 0;
     for (clone, before, after) in lost {
         std::fs::rename(clone, image.file()).unwrap();
         assert!(image.mount(), "{kind} mounts what is left");
         let uploads = read_log(&before, &after);
         check(&image.mountpoint(), promised, &uploads);
         assert!(image.unmount());
-        cuts += 1;
         promises += uploads.values().flat_map(|known| known.acknowledged).flatten().count();
     }
-    Some((cuts, promises))
+    Some(promises)
 }
 
 /// All in turn: a forked child has the files of the others open, which could not be unmounted then.
@@ -284,16 +283,18 @@ fn on_real_file_systems() {
     // In memory, where it can be: what matters is what is written when, not how fast.
     let place = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let Some(outer) = Image::sized(&place, "xfs", 2048) else { return };
+    let (first, rounds) = (asked("UPLOAD_SEED", 1), asked("UPLOAD_ROUNDS", 1));
     for kind in ["ext4", "xfs", "btrfs"] {
         for level in LEVELS {
-            let Some((cuts, promises)) = cut_power(&outer, kind, level, level) else { break };
+            let promises = (first..first + rounds).map(|seed| cut_power(&outer, kind, level, level, seed));
+            let Some(promises) = promises.sum::<Option<usize>>() else { break };
             assert!(promises > 0);
-            eprintln!("{kind}, {level:?}: {cuts} cuts, {promises} chunks acknowledged");
+            eprintln!("{kind}, {level:?}: {} cuts, {promises} chunks acknowledged", rounds * CUTS);
         }
     }
     // What is not kept is noticed.
-    for (level, promised) in [(Durability::Process, Durability::Chunk), (Durability::Process, Durability::Complete)] {
-        let broken = std::panic::catch_unwind(|| cut_power(&outer, "ext4", level, promised));
-        assert!(!matches!(broken, Ok(Some(_))), "a store at {level:?} keeps what {promised:?} promises");
+    for promised in [Durability::Complete, Durability::Chunk] {
+        let kept = std::panic::catch_unwind(|| cut_power(&outer, "ext4", Durability::Process, promised, 1));
+        assert!(!matches!(kept, Ok(Some(_))), "a store at level process keeps what {promised:?} promises");
     }
 }
