@@ -25,6 +25,26 @@ fn requests_that_were_kept() {
 }
 
 #[test]
+fn texts_that_were_kept() {
+    replay("texts", hostile::texts);
+}
+
+/// Every change of one byte to each text, for some bytes, and random ones.
+#[test]
+fn changed_texts() {
+    let kinds = [0, 1, 2, 3, 6, 7, 0x42, 0x43];
+    for (index, at) in (0..8).flat_map(|index| (0..80).map(move |at| (index, at))) {
+        println!("kind {} at {at}", kinds[index]);
+        let value = b"=:,A Z/\xff"[usize::from(at) % 8];
+        hostile::texts(&[kinds[index], at, at, value]);
+    }
+    for seed in 1..1000 {
+        println!("seed {seed}");
+        hostile::texts(&seeded_bytes(1 + seed as usize % 10, seed));
+    }
+}
+
+#[test]
 fn random_states() {
     for seed in 1..2000 {
         let mut input = seeded_bytes(1 + seed as usize % 40, seed);

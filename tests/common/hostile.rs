@@ -98,3 +98,97 @@ pub fn request(input: &[u8]) {
     assert!(store.get(uid).is_err());
     assert_eq!(entries(dir.path()).iter().filter(|name| *name != "uploads").count(), 0, "nothing beside the store");
 }
+
+const CRC32C: &str = "crc32c=:mnG7TA==:";
+const SHA256: &str = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+
+/// A right uid, key or checksum with these changes: only what is right is taken for it. The first byte says what of
+/// which text, and whether the others are all of it or changes to it: three each, one for how, for where and for what.
+pub fn texts(input: &[u8]) {
+    let Some((&kind, input)) = input.split_first() else { return };
+    let changed = |right: &str| {
+        if kind & 8 != 0 {
+            return input.to_vec();
+        }
+        let mut text = right.as_bytes().to_vec();
+        for change in input.chunks_exact(3) {
+            let at = usize::from(change[1]) % (text.len() + 1);
+            match change[0] % 3 {
+                0 if at < text.len() => text[at] = change[2],
+                1 if at < text.len() => drop(text.remove(at)),
+                _ => text.insert(at, change[2]),
+            }
+        }
+        text
+    };
+    let store = TestStore::with(Options { min_free_space: 0, ..Options::default() });
+    match kind & 3 {
+        0 => changed_uid(&store, changed),
+        1 => changed_key(&store, changed),
+        which => {
+            let right = [format!("{CRC32C},{SHA256}"), CRC32C.into(), SHA256.into(), format!("{SHA256}, {CRC32C}")];
+            let base = &right[usize::from(kind >> 2 & 1 | kind >> 5 & 2)];
+            let text = changed(base);
+            changed_checksum(&store, &String::from_utf8_lossy(&text), base, which == 2);
+        }
+    }
+}
+
+fn changed_uid(store: &TestStore, changed: impl Fn(&str) -> Vec<u8>) {
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let right = store.send_pieces(&pieces, &[0]);
+    let text = changed(&right);
+    let text = String::from_utf8_lossy(&text);
+    let found = |error: Option<Error>| match error.map(|error| error.kind()) {
+        None | Some(ErrorKind::Incomplete) => assert_eq!(text, right, "found by another name"),
+        other => assert_eq!((other, text == right), (Some(ErrorKind::NotFound), false)),
+    };
+    found(store.inspect(&text, 0).err());
+    found(store.get(&text).err());
+    found(store.verify(&text).err());
+    found(store.move_to(&text, store.dir.path().join("moved"), false).err());
+    // None at all begins another upload.
+    if !text.is_empty() {
+        found(store.send_piece(&text, &pieces, 1).err());
+    }
+    found(store.remove(&text).err());
+    assert_eq!(store.inspect(&right, 0).is_ok(), text != right);
+}
+
+fn changed_key(store: &TestStore, changed: impl Fn(&str) -> Vec<u8>) {
+    let right = "a key of at least sixteen bytes";
+    let key = changed(right);
+    let uid = store.uid_for_key(right.as_bytes()).unwrap();
+    let chunk = Chunk { upload_key: &key, total_size: 1, chunk_count: 1, content: b"x", ..Chunk::default() };
+    let received = store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid);
+    match store.uid_for_key(&key) {
+        Ok(other) => {
+            assert_eq!(other == uid, key == right.as_bytes());
+            assert_eq!(received.unwrap(), other);
+        }
+        Err(error) => {
+            assert_eq!((error.kind(), (16..=256).contains(&key.len())), (ErrorKind::InvalidArgument, false));
+            // No key at all is no mistake in a chunk.
+            assert_eq!(received.is_ok(), key.is_empty());
+        }
+    }
+}
+
+/// Of a chunk, or of the whole file.
+fn changed_checksum(store: &TestStore, text: &str, base: &str, of_chunk: bool) {
+    let has_right = text.is_empty() || text.contains(CRC32C) || text.contains(SHA256);
+    let (checksum, file_digest) = if of_chunk { (text, "") } else { ("", text) };
+    let chunk = Chunk { total_size: 5, chunk_count: 1, content: b"hello", checksum, file_digest, ..Chunk::default() };
+    let answer = store.handle_chunk(&chunk).and_then(|receipt| store.get(receipt.upload_uid.as_str()));
+    match answer.map_err(|error| error.kind()) {
+        Ok(finished) => {
+            assert!(has_right, "a wrong checksum was accepted");
+            assert_eq!(std::fs::read(finished.path).unwrap(), b"hello");
+        }
+        Err(kind) => {
+            assert!(matches!(kind, ErrorKind::InvalidArgument | ErrorKind::ChecksumMismatch), "{kind:?}");
+            assert!(text != base && !text.is_empty(), "a right checksum was refused");
+        }
+    }
+}
