@@ -139,3 +139,6 @@ mod list;
 mod error;
 
 mod version;
+
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
