@@ -120,7 +120,7 @@ test-ts: ## the client for GWS's front end; needs Node >= 20 and npm
 fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and cargo-fuzz
 	for target in state request texts c_calls; do mkdir -p fuzz/corpus/$$target && \
 		$(CARGO) +nightly fuzz run --fuzz-dir fuzz $$target fuzz/corpus/$$target tests/corpus/$$target -- \
-		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=1024 -dict=fuzz/words.dict || exit; done
+		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=1024 -timeout=30 -dict=fuzz/words.dict || exit; done
 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
