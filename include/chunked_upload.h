@@ -667,7 +667,7 @@ upload_result upload_get(const struct upload_store *store,
  *
  * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there; and with
  * UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
- * destination has no file name or lies in the upload's own directory.
+ * destination has no file name, or lies in the store's own directory or in that of an upload.
  */
 UPLOAD_MUST_USE
 upload_result upload_move_to(const struct upload_store *store,

@@ -25,7 +25,7 @@ use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord};
 use crate::trust::Trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, budget, complete, sys};
+use crate::{Durability, Finished, budget, complete, list, sys};
 
 /// Moves the finished file to `destination`, an absolute path.
 pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<Finished> {
@@ -54,9 +54,14 @@ fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
     }
     let examine = |error| Error::os("cannot examine", parent, error);
     let parent = parent.canonicalize().map_err(examine)?;
-    let (there, own) = (parent.metadata().map_err(examine)?, upload.dir.handle.metadata().map_err(examine)?);
-    if (there.dev(), there.ino()) == (own.dev(), own.ino()) {
-        return refuse("is in the upload's own directory");
+    // There it could be taken for an upload, or for one of the store's own records.
+    let inode = |directory: &Path| directory.metadata().map(|there| (there.dev(), there.ino()));
+    let root = inode(upload.store.root()).map_err(examine)?;
+    let in_root = inode(&parent).map_err(examine)? == root;
+    let in_upload = parent.parent().is_some_and(|above| inode(above).is_ok_and(|above| above == root))
+        && list::names_upload(upload.store, parent.file_name().unwrap_or_default().as_bytes());
+    if in_root || in_upload {
+        return refuse("is in the store itself, or in the directory of an upload");
     }
     Ok(parent.join(name))
 }

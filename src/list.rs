@@ -37,11 +37,22 @@ impl Entries {
     }
 
     fn entry(&self, name: &[u8]) -> Option<Entry> {
-        let rest = name.strip_prefix(self.prefix.as_bytes())?;
-        let digits = rest.strip_suffix(ASIDE.as_bytes());
-        let uid = Uid::parse(std::str::from_utf8(digits.unwrap_or(rest)).ok()?).ok()?;
-        Some(Entry { uid, path: self.root.join(std::ffi::OsStr::from_bytes(name)), aside: digits.is_some() })
+        let (uid, aside) = parse_name(&self.prefix, name)?;
+        Some(Entry { uid, path: self.root.join(std::ffi::OsStr::from_bytes(name)), aside })
     }
+}
+
+/// The uid in the name of an upload's directory, and whether it is, or was, being built aside.
+fn parse_name(prefix: &str, name: &[u8]) -> Option<(Uid, bool)> {
+    let rest = name.strip_prefix(prefix.as_bytes())?;
+    let digits = rest.strip_suffix(ASIDE.as_bytes());
+    let uid = Uid::parse(std::str::from_utf8(digits.unwrap_or(rest)).ok()?).ok()?;
+    Some((uid, digits.is_some()))
+}
+
+/// Whether a directory of this name is an upload's.
+pub(crate) fn names_upload(store: &Store, name: &[u8]) -> bool {
+    parse_name(&store.options().prefix, name).is_some()
 }
 
 impl Iterator for Entries {

@@ -112,6 +112,9 @@ fn what_cannot_be_moved_stays() {
     assert_eq!(kind(&store.dir.path().join("a/")), ErrorKind::InvalidArgument);
     assert_eq!(kind(&store.dir.path().join("a\0")), ErrorKind::InvalidArgument);
     assert_eq!(kind(&store.path(&uid, "mine")), ErrorKind::InvalidArgument, "in its own directory");
+    let another = store.send_all(&bytes(100), 100);
+    assert_eq!(kind(&store.path(&another, "data")), ErrorKind::InvalidArgument, "in another's directory");
+    assert_eq!(kind(&store.root().join("secret")), ErrorKind::InvalidArgument, "in the place of the store's secret");
     assert_eq!(kind(&store.dir.path().join("no such directory/x")), ErrorKind::Io);
     assert_eq!(store.content(&uid), file);
     let incomplete = store.first(&file, 100, 0);

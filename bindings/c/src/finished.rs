@@ -94,7 +94,7 @@ pub unsafe extern "C" fn upload_get(
 ///
 /// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there; and with
 /// UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
-/// destination has no file name or lies in the upload's own directory.
+/// destination has no file name, or lies in the store's own directory or in that of an upload.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_move_to(
