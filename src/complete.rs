@@ -262,10 +262,6 @@ fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<Ph
     let cut = || data.set_len(upload.header.shape.total_size);
     cut().map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
     upload.reach("complete:cut")?;
-    if upload.level(&upload.records()?) >= Durability::Complete {
-        upload.dir.sync_file(DATA, data)?;
-        upload.sync_state()?;
-    }
     upload.dir.rename(DATA, FILE)?;
     upload.reach("complete:renamed")?;
     let (phase, crc32c, tag) = (Phase::Complete, table.crc32c, upload.trust.tag());
