@@ -41,9 +41,6 @@ install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= L
 header: ## write include/chunked_upload.h and bindings/c/abi/abi.json anew from bindings/c/src
 	BLESS=1 $(CARGO) test --locked -p chunked-upload-c --test header
 
-valgrind: ## the C and C++ test programs under valgrind
-	UPLOAD_TEST_RUNNER=valgrind $(CARGO) test --locked -p chunked-upload-c --test programs
-
 abi: ## the C ABI against that of released versions; needs abidw (abigail-tools)
 	UPLOAD_CHECK_TYPES=1 $(CARGO) test --locked -p chunked-upload-c --test abi
 
@@ -96,6 +93,15 @@ power-cuts: ## cut the power of real file systems often, as root: ROUNDS= SEED=
 test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
 	$(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests
 
+asan: ## C, C++ and Rust tests under AddressSanitizer, which must find planted faults
+	tests/watched.sh $@
+
+tsan: ## the same under ThreadSanitizer, as far as there are threads
+	tests/watched.sh $@
+
+valgrind: ## the same under valgrind, but for Rust tests it cannot run or takes minutes for
+	tests/watched.sh $@
+
 check: $(VENV)/.wheel ## formats, lints and types
 	$(CARGO) fmt --all --check
 	PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
@@ -126,4 +132,4 @@ clean: ## remove what was built
 	rm -rf target build $(VENV)
 
 .PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
-.PHONY: help build install header valgrind abi
+.PHONY: help build install header asan tsan valgrind abi

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use chunked_upload::{Chunk, ErrorKind, Expiry, Options, Phase, Store, seam};
-use common::{CUTS, TestStore, bytes, cut, dies_at, entries};
+use common::{CUTS, TestStore, bytes, cut, dies_at, entries, join};
 
 fn everything() -> Expiry {
     Expiry::older_than(Duration::ZERO)
@@ -268,13 +268,14 @@ fn cleaners_race_with_makers_and_takers() {
     let file = bytes(350);
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let mut cleaners = Vec::new();
         for _ in 0..2 {
-            scope.spawn(|| {
+            cleaners.push(scope.spawn(|| {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     let cleaned = store.cleanup(&everything()).unwrap();
                     assert_eq!(cleaned.failed_count, 0);
                 }
-            });
+            }));
         }
         let clients: Vec<_> = (0..4_u8)
             .map(|client| {
@@ -324,6 +325,7 @@ fn cleaners_race_with_makers_and_takers() {
             .collect();
         let finished: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        join(cleaners);
         eprintln!("{finished} of 1200 came through");
     });
     store.cleanup(&everything()).unwrap();

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use chunked_upload::{Error, ErrorKind, Options, Store, seam};
-use common::{TestStore, bytes, chunk_count, in_child, kill_self, send, succeeds};
+use common::{TestStore, bytes, chunk_count, in_child, join, kill_self, send, succeeds};
 
 /// A child that lives until the pipe it was given is closed here. It runs nothing of ours.
 fn forked_idler() -> (libc::pid_t, std::io::PipeWriter) {
@@ -100,10 +100,11 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
     std::thread::scope(|scope| {
         let (answered, answer) = channel();
         let (waiting, uid, file) = (&store, &uid, &file);
-        scope.spawn(move || answered.send(waiting.send(uid, file, 100, 1).is_ok()).unwrap());
+        let sender = scope.spawn(move || answered.send(waiting.send(uid, file, 100, 1).is_ok()).unwrap());
         assert!(answer.recv_timeout(Duration::from_millis(200)).is_err(), "the grandchild has the lock");
         drop(keep);
         assert!(answer.recv().unwrap());
+        join(vec![sender]);
     });
     assert_eq!(store.content(&uid), file);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Receipt, Result, Store, seam};
-use common::{CUTS, TestStore, bytes, cut, dies_at, entries};
+use common::{CUTS, TestStore, bytes, cut, dies_at, entries, join};
 
 const KEY: &[u8] = b"sixteen bytes or more";
 
@@ -95,13 +95,15 @@ fn first_chunks_at_the_same_moment_join_one_upload() {
         let pieces = cut(&file, &[100; 8]);
         let start = std::sync::Barrier::new(8);
         std::thread::scope(|scope| {
+            let mut senders = Vec::new();
             for number in 0..8 {
                 let (store, start, pieces) = (&store, &start, &pieces);
-                scope.spawn(move || {
+                senders.push(scope.spawn(move || {
                     start.wait();
                     send(store, KEY, pieces, number).unwrap();
-                });
+                }));
             }
+            join(senders);
         });
         let uid = store.uid_for_key(KEY).unwrap();
         assert_eq!(uploads(&store), [uid.as_str()], "no orphans");

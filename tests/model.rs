@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Phase, Store};
-use common::{TestStore, in_child, seeded_bytes};
+use common::{TestStore, in_child, join, seeded_bytes};
 use proptest::prelude::*;
 
 /// What an upload should be.
@@ -326,16 +326,18 @@ proptest! {
             }
         };
         std::thread::scope(|scope| {
+            let mut hands = Vec::new();
             for (hand, order) in orders.iter().enumerate() {
                 let work = &work;
-                scope.spawn(move || {
+                hands.push(scope.spawn(move || {
                     if hand % 2 == 0 { work(order) } else { assert!(in_child(|| work(order)).success()) }
-                });
+                }));
             }
             match store.get(&uid) {
                 Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), whole),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Incomplete),
             }
+            join(hands);
         });
         let mut all = false;
         for number in 0..plan.len() {

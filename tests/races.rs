@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use chunked_upload::{Chunk, ErrorKind, Store, seam};
-use common::{TestStore, bytes, chunk_count, in_child, seeded_bytes, send};
+use common::{TestStore, bytes, chunk_count, in_child, join, seeded_bytes, send};
 
 /// Has this thread stop at the first step of this name, say so, and wait for the word to go on.
 fn stop_at(step: &'static str) -> (Receiver<()>, Sender<()>, impl FnOnce()) {
@@ -276,19 +276,20 @@ fn many_senders_and_getters() {
             last
         };
         std::thread::scope(|scope| {
+            let mut threads = Vec::new();
             for _ in 0..2 {
-                scope.spawn(|| {
+                threads.push(scope.spawn(|| {
                     while done.load(Ordering::SeqCst) < 4 {
                         match store.get(&uid) {
                             Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), file),
                             Err(error) => assert_eq!(error.kind(), ErrorKind::Incomplete),
                         }
                     }
-                });
+                }));
             }
             for seed in 0..4 {
                 let (store, done, send_all) = (&store, &done, &send_all);
-                scope.spawn(move || {
+                threads.push(scope.spawn(move || {
                     if seed % 2 == 0 {
                         send_all(&store.store, seed);
                     } else {
@@ -300,8 +301,9 @@ fn many_senders_and_getters() {
                         );
                     }
                     done.fetch_add(1, Ordering::SeqCst);
-                });
+                }));
             }
+            join(threads);
         });
         // Steps that share a factor with the count leave gaps; now there are none.
         assert!((0..count).all(|number| send(&store, &uid, &file, size, number).is_ok()));
@@ -318,15 +320,17 @@ fn somebody_is_told_that_all_is_there() {
         let uid = store.first(&file, 100, 0);
         let told = AtomicU64::new(0);
         std::thread::scope(|scope| {
+            let mut senders = Vec::new();
             for number in 1..4 {
                 let (store, uid, file, told) = (&store, &uid, &file, &told);
-                scope.spawn(move || {
+                senders.push(scope.spawn(move || {
                     told.fetch_add(
                         u64::from(store.send(uid, file, 100, number).unwrap().received_all),
                         Ordering::SeqCst,
                     )
-                });
+                }));
             }
+            join(senders);
         });
         assert!(told.load(Ordering::SeqCst) >= 1, "round {round}");
         assert_eq!(store.content(&uid), file);
@@ -354,10 +358,12 @@ fn chunks_at_the_tail_do_not_overlap() {
         };
         let uid = chunk("", 1);
         std::thread::scope(|scope| {
+            let mut senders = Vec::new();
             for part in 0..4 {
                 let (chunk, uid) = (&chunk, &uid);
-                scope.spawn(move || (part..64).step_by(4).for_each(|number| drop(chunk(uid, number))));
+                senders.push(scope.spawn(move || (part..64).step_by(4).for_each(|number| drop(chunk(uid, number)))));
             }
+            join(senders);
         });
         assert_eq!(store.content(&uid), file);
     }

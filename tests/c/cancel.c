@@ -7,7 +7,7 @@
 enum { SIZE = 4 << 20 };
 
 static char file[SIZE];
-static volatile int started;
+static int started;
 
 /* Sends one chunk over and over, and can be cancelled between two calls only. */
 static void *work(void *argument)
@@ -17,7 +17,7 @@ static void *work(void *argument)
     for (;;) {
         file[0]++;
         CHECK_RESULT(UPLOAD_OK, send(store, &receipt, SIZE, 0, 1, file, SIZE));
-        started = 1;
+        __atomic_store_n(&started, 1, __ATOMIC_RELEASE);
         pthread_testcancel();
     }
     return NULL;
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         void *end = NULL;
         started = 0;
         CHECK(pthread_create(&thread, NULL, work, store) == 0);
-        while (!started) {
+        while (!__atomic_load_n(&started, __ATOMIC_ACQUIRE)) {
         }
         CHECK(pthread_cancel(thread) == 0);
         CHECK(pthread_join(thread, &end) == 0);

@@ -157,6 +157,13 @@ pub fn send(store: &Store, uid: &str, file: &[u8], size: usize, number: u64) -> 
     })
 }
 
+/// Waits for these threads. So would the end of their scope, but ThreadSanitizer cannot see that.
+pub fn join<T>(threads: Vec<std::thread::ScopedJoinHandle<T>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 /// Copies the files of a directory.
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -1,5 +1,6 @@
 //! Compiles and runs the C and C++ programs of tests/c, tests/cpp and examples, against the release library, as C and as
-//! C++, with the compiler's warnings as errors. `UPLOAD_TEST_RUNNER=valgrind` runs them under valgrind.
+//! C++, with the compiler's warnings as errors. `UPLOAD_TEST_RUNNER=` makes it all run under `valgrind`, `asan` or `tsan`;
+//! for the latter two the library must have been compiled likewise: see tests/watched.sh.
 
 #[path = "programs/build.rs"]
 mod build;
@@ -8,9 +9,9 @@ mod common;
 mod vectors;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use build::{Dialect, Program, programs, runner, stem};
+use build::{Dialect, Program, Tool, programs, runner, stem};
 use common::{cc, cxx, root, run};
 
 const NONE: [&str; 0] = [];
@@ -24,10 +25,19 @@ fn cpp_programs() -> Vec<PathBuf> {
     runnable(programs("tests/cpp", "cpp", &["replay", "twice_main", "twice_other"]))
 }
 
-/// Valgrind (3.19) stops all threads while one waits for an open-file-description lock, so it waits for ever.
 fn runnable(mut sources: Vec<PathBuf>) -> Vec<PathBuf> {
-    sources.retain(|source| runner().is_none() || stem(source) != "threads");
+    sources.retain(|source| can_run(runner(), source));
     sources
+}
+
+fn can_run(tool: Option<Tool>, program: &Path) -> bool {
+    match tool {
+        // Valgrind (3.19) stops all threads while one waits for an open-file-description lock, so it waits for ever.
+        Some(Tool::Valgrind) => stem(program) != "threads",
+        // AddressSanitizer (gcc 12) itself writes to a cancelled thread's dead stack.
+        Some(Tool::Asan) => stem(program) != "cancel",
+        _ => true,
+    }
 }
 
 #[test]
@@ -172,14 +182,14 @@ fn a_wrong_transcript_does_not_replay() {
 #[test]
 fn programs_are_clean_under_sanitizers() {
     if runner().is_some() {
-        return; // Sanitizers and valgrind exclude each other.
+        return; // The other tests run them under a tool, then.
     }
-    // AddressSanitizer (gcc 12) itself writes to a cancelled thread's dead stack.
-    for source in c_programs().into_iter().filter(|source| stem(source) != "cancel") {
-        Program::sanitized(Dialect::C11, &[source]).run(&NONE);
+    let asan = Some(Tool::Asan);
+    for source in c_programs().into_iter().filter(|source| can_run(asan, source)) {
+        Program::build_for(asan, Dialect::C11, &[source]).run(&NONE);
     }
     for source in cpp_programs() {
-        Program::sanitized(Dialect::Cpp17, &[source]).run(&NONE);
+        Program::build_for(asan, Dialect::Cpp17, &[source]).run(&NONE);
     }
 }
 
@@ -187,13 +197,17 @@ fn programs_are_clean_under_sanitizers() {
 #[test]
 fn the_tools_bite() {
     let faulty = [root().join("tests/c/faulty.c")];
-    let (program, traces): (_, &[_]) = match runner() {
-        Some(_) => (Program::build(Dialect::C11, &faulty), &[("leak", "definitely lost"), ("read", "Invalid read")]),
-        None => {
-            let traces = &[("leak", "LeakSanitizer"), ("read", "heap-use-after-free"), ("overflow", "runtime error")];
-            (Program::sanitized(Dialect::C11, &faulty), traces)
-        }
+    let tool = runner().unwrap_or(Tool::Asan);
+    let mut traces = match tool {
+        Tool::Valgrind => vec![("leak", "definitely lost"), ("read", "Invalid read"), ("handle", "Invalid read")],
+        Tool::Asan => vec![("leak", "LeakSanitizer"), ("read", "heap-use-after-free"), ("overflow", "runtime error")],
+        Tool::Tsan => vec![("race", "ThreadSanitizer: data race")],
     };
+    // What the library itself does is seen where it is compiled for the tool.
+    if runner() == Some(Tool::Asan) {
+        traces.push(("handle", "heap-use-after-free"));
+    }
+    let program = Program::build_for(Some(tool), Dialect::C11, &faulty);
     program.run(&["nothing"]);
     for (fault, trace) in traces {
         let (command, output) = program.try_run(&[fault]);

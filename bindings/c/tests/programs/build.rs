@@ -23,25 +23,38 @@ pub enum Dialect {
 pub struct Program {
     dir: TempDir,
     binary: PathBuf,
-    sanitized: bool,
+    tool: Option<Tool>,
 }
 
-/// AddressSanitizer, its leak check, and UBSan; the library itself is the plain one.
-const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+/// What watches a program for faults that it may well survive.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Tool {
+    Valgrind,
+    /// AddressSanitizer, its leak check, and UBSan.
+    Asan,
+    /// ThreadSanitizer.
+    Tsan,
+}
+
+impl Tool {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Tool::Valgrind => &[],
+            Tool::Asan => &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+            Tool::Tsan => &["-fsanitize=thread"],
+        }
+    }
+}
 
 /// In seconds: no program takes a tenth of it, under valgrind either. A deadlock must fail the test, not stop it.
 const TIME_LIMIT: &str = "120";
 
 impl Program {
     pub fn build(dialect: Dialect, sources: &[PathBuf]) -> Program {
-        Program::build_with(dialect, sources, false)
+        Program::build_for(runner(), dialect, sources)
     }
 
-    pub fn sanitized(dialect: Dialect, sources: &[PathBuf]) -> Program {
-        Program::build_with(dialect, sources, true)
-    }
-
-    fn build_with(dialect: Dialect, sources: &[PathBuf], sanitized: bool) -> Program {
+    pub fn build_for(tool: Option<Tool>, dialect: Dialect, sources: &[PathBuf]) -> Program {
         let dir = tempfile::tempdir().unwrap();
         let binary = dir.path().join("program");
         link_library_into(dir.path());
@@ -52,9 +65,7 @@ impl Program {
             Dialect::Cpp20 => (cxx(), &["-std=c++20", "-Wshadow", "-Wconversion"]),
         };
         compiler.args(flags).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread"]);
-        if sanitized {
-            compiler.args(SANITIZERS);
-        }
+        compiler.args(tool.map_or(&[][..], Tool::flags));
         compiler.arg("-I").arg(root().join("include"));
         if let Dialect::CAsCpp17 = dialect {
             compiler.args(["-x", "c++"]).args(sources).args(["-x", "none"]);
@@ -62,15 +73,15 @@ impl Program {
             compiler.args(sources);
         }
         run(compiler.arg("-o").arg(&binary).arg("-L").arg(dir.path()).arg("-lchunked_upload"));
-        Program { dir, binary, sanitized }
+        Program { dir, binary, tool }
     }
 
-    /// The program, under `$UPLOAD_TEST_RUNNER` if that is set.
+    /// The program, under its tool.
     fn command(&self) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", TIME_LIMIT]);
-        if let Some(valgrind) = runner().filter(|_| !self.sanitized) {
-            command.arg(valgrind).args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+        if self.tool == Some(Tool::Valgrind) {
+            command.args(["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"]);
         }
         command.arg(&self.binary).env("LD_LIBRARY_PATH", self.dir.path());
         command
@@ -100,11 +111,15 @@ impl Program {
     }
 }
 
-/// The tool under which the programs run: none, or valgrind.
-pub fn runner() -> Option<String> {
-    let runner = env::var("UPLOAD_TEST_RUNNER").ok().filter(|runner| !runner.is_empty())?;
-    assert_eq!(runner, "valgrind", "UPLOAD_TEST_RUNNER");
-    Some(runner)
+/// The tool under which the programs run: none unless `$UPLOAD_TEST_RUNNER` names one.
+pub fn runner() -> Option<Tool> {
+    match env::var("UPLOAD_TEST_RUNNER").unwrap_or_default().as_str() {
+        "" => None,
+        "valgrind" => Some(Tool::Valgrind),
+        "asan" => Some(Tool::Asan),
+        "tsan" => Some(Tool::Tsan),
+        other => panic!("UPLOAD_TEST_RUNNER={other}"),
+    }
 }
 
 /// The files of a directory of the repository with one of these endings, but for those that are no whole program.
