@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
-use common::{CUTS, Image, bytes, chunk_count, cut, entries, send, succeeds};
+use common::{CUTS, Image, bytes, chunk_count, cut, entries, send, succeeds, unmount};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
@@ -130,7 +130,7 @@ fn on_overlayfs() {
         return;
     }
     let _mounted = Mounted(Path::new(&merged));
-    live(Path::new(&merged), &|| assert!(succeeds("umount", &[&merged]) && mount()));
+    live(Path::new(&merged), &|| assert!(unmount(Path::new(&merged)) && mount()));
 }
 
 /// What stands behind FUSE may be another host (sshfs, GlusterFS, cloud storage): as for all network file systems, the store

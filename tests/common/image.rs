@@ -8,6 +8,14 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Tries it for a moment: a program that another test is starting has our files open until it runs.
+pub fn unmount(mountpoint: &Path) -> bool {
+    (0..20).any(|attempt| {
+        std::thread::sleep(std::time::Duration::from_millis(10 * attempt));
+        succeeds("umount", &[mountpoint.to_str().unwrap()])
+    })
+}
+
 /// A file system in a file, mounted while this lives.
 pub struct Image {
     dir: tempfile::TempDir,
@@ -53,12 +61,8 @@ impl Image {
         succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
     }
 
-    /// Tried for a moment: a program that another test is starting has our files open until it runs.
     pub fn unmount(&self) -> bool {
-        (0..20).any(|attempt| {
-            std::thread::sleep(std::time::Duration::from_millis(10 * attempt));
-            succeeds("umount", &[self.mountpoint().to_str().unwrap()])
-        })
+        unmount(&self.mountpoint())
     }
 }
 
