@@ -60,8 +60,10 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
         }
         Some(record) if record.phase == Phase::Receiving => {
             // A chunk that is just being replaced keeps its place on record; whether it is there, the locks tell.
+            // Up to where the table is known to have been full none can be.
+            let full = upload.opened.full().filter(|full| full.tag == upload.trust.tag());
             let mut never_came = false;
-            upload.for_each_slot(0, |_, slot| {
+            upload.for_each_slot(full.map_or(0, |full| full.value), |_, slot| {
                 never_came = slot == Slot::default();
                 Ok(!never_came)
             })?;
@@ -82,8 +84,8 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
 pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let _all = upload.lock_all()?;
     match resolve(upload)? {
-        Resolved::Receiving(_) => Ok(()),
-        Resolved::Complete(record) => secure(upload, record).map(|_| ()),
+        (_, Resolved::Receiving(_)) => Ok(()),
+        (records, Resolved::Complete(record)) => secure(upload, &records, record).map(|_| ()),
     }
 }
 
@@ -91,8 +93,8 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
 pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
-            Resolved::Complete(record) => return secure(upload, record),
-            Resolved::Receiving(data) => {
+            (records, Resolved::Complete(record)) => return secure(upload, &records, record),
+            (records, Resolved::Receiving(data)) => {
                 let table = Table::read(upload)?;
                 if table.missing_count > 0 {
                     return Err(table.incomplete(upload));
@@ -104,26 +106,27 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 }
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
-                let long_enough = upload.dir.file_size(DATA)? >= Some(declared_size);
-                let whole = check(upload, DATA, &data, !table.in_place || long_enough)?;
+                let size = upload.dir.file_size(DATA)?;
+                let believe = !table.in_place || size >= Some(declared_size);
+                let whole = (believe && table.believed) || check(upload, DATA, &data, believe)?;
                 if whole {
                     digest::check_whole(upload, &data, table.crc32c)?;
                 }
                 let finished = match (whole, table.in_place) {
-                    (true, true) => Some(finish_in_place(upload, &data, &table)?),
+                    (true, true) => Some(finish_in_place(upload, &data, size, &table)?),
                     (true, false) => rewrite::rewrite(upload, &data)?,
                     (false, _) => None,
                 };
                 // Not by way of `resolve`: what was just made need not be believed, but is known.
                 if let Some(record) = finished {
-                    return secure(upload, record);
+                    return secure(upload, &records, record);
                 }
             }
         }
     }
 }
 
-/// Where an upload stands, under all slots.
+/// Where an upload stands, under all slots; beside the records that tell it.
 enum Resolved {
     /// Chunks may come; they are in this file.
     Receiving(File),
@@ -132,14 +135,15 @@ enum Resolved {
 }
 
 /// Finishes what a crash interrupted, and checks a finished file that is not to be believed.
-fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
+fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
     let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     loop {
-        let record = upload.phase_of(&upload.records()?)?;
+        let records = upload.records()?;
+        let record = upload.phase_of(&records)?;
         match record.phase {
             Phase::Receiving => {
                 if let Some(data) = upload.dir.open_file(DATA)? {
-                    return Ok(Resolved::Receiving(data));
+                    return Ok((records, Resolved::Receiving(data)));
                 } else if there(FILE)? {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {
@@ -157,7 +161,7 @@ fn resolve(upload: &Upload<'_>) -> Result<Resolved> {
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
                     if let Some(record) = check_finished(upload, record, &file)? {
-                        return Ok(Resolved::Complete(record));
+                        return Ok((records, Resolved::Complete(record)));
                     }
                 }
                 // A file its owner took never comes back: only after power loss can these be it.
@@ -256,11 +260,13 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
 }
 
 /// All chunks lie in order: no byte is read or written.
-fn finish_in_place(upload: &Upload<'_>, data: &File, table: &Table) -> Result<PhaseRecord> {
+fn finish_in_place(upload: &Upload<'_>, data: &File, size: Option<u64>, table: &Table) -> Result<PhaseRecord> {
     // What is left of a rewrite that a re-sent chunk made needless must not be taken for this file later.
     upload.dir.remove(ORDERED)?;
-    let cut = || data.set_len(upload.header.shape.total_size);
-    cut().map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
+    let total_size = upload.header.shape.total_size;
+    if size != Some(total_size) {
+        data.set_len(total_size).map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
+    }
     upload.reach("complete:cut")?;
     upload.dir.rename(DATA, FILE)?;
     upload.reach("complete:renamed")?;
@@ -277,12 +283,11 @@ pub(crate) fn secured(upload: &Upload<'_>, records: &Records, tag: u32) -> bool 
 }
 
 /// Makes a finished file as durable as it has been promised to be; whoever did the rename may have died before.
-fn secure(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
-    let records = upload.records()?;
-    if secured(upload, &records, record.tag) {
+fn secure(upload: &Upload<'_>, records: &Records, record: PhaseRecord) -> Result<PhaseRecord> {
+    if secured(upload, records, record.tag) {
         return Ok(record);
     }
-    upload.raise_level(&records)?;
+    upload.raise_level(records)?;
     sync_finished(upload, record)
 }
 
@@ -306,15 +311,19 @@ struct Table {
     received_size: u64,
     /// Whether the chunks lie in `data` one behind the other.
     in_place: bool,
+    /// Whether all that are there are believed.
+    believed: bool,
     crc32c: u32,
 }
 
 impl Table {
     fn read(upload: &Upload<'_>) -> Result<Table> {
-        let (mut missing_count, mut first_missing, mut received_size, mut in_place) = (0, 0, 0_u64, true);
+        let (mut missing_count, mut first_missing, mut received_size) = (0, 0, 0_u64);
+        let (mut in_place, mut believed) = (true, true);
         let mut crc = Combined::new();
         upload.for_each_slot(0, |number, slot| {
             if slot.received() {
+                believed &= upload.trust.believes(slot.tag);
                 in_place &= slot.length == 0 || slot.offset == received_size;
                 received_size = received_size.saturating_add(slot.length);
                 crc.append(slot.crc32c, slot.length);
@@ -326,7 +335,7 @@ impl Table {
             }
             Ok(true)
         })?;
-        Ok(Table { missing_count, first_missing, received_size, in_place, crc32c: crc.finish() })
+        Ok(Table { missing_count, first_missing, received_size, in_place, believed, crc32c: crc.finish() })
     }
 
     fn incomplete(&self, upload: &Upload<'_>) -> Error {

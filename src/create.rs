@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digests;
-use crate::directory::{DATA, Directory, STATE, check_root, open_directory, sync_parents};
+use crate::directory::{DATA, Directory, STATE, check_root, mode_of, open_directory, sync_parents};
 use crate::error::{Error, Result};
 use crate::format::{COUNTED_AT, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, Slot};
 use crate::lock::Lock;
@@ -55,6 +55,9 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     Err(Error::Internal("the upload with this key comes and goes".into()))
 }
 
+/// A `state` of at most this size is written whole at once.
+const SMALL_STATE: u64 = 4096;
+
 /// What stands behind the name of a directory in which an upload is built aside.
 pub(crate) const ASIDE: &str = ".new";
 
@@ -79,8 +82,12 @@ impl<'a> New<'a> {
         let state_size = header.state_size().ok_or_else(too_many)?;
         let crc32c = digest::checked_crc32c(chunk)?;
         space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
-        make_root(store)?;
-        check_root(store.root(), store.options().dir_mode)?;
+        let dir_mode = store.options().dir_mode;
+        if !check_root(store.root(), dir_mode)? {
+            make_root(store)?;
+            // Another call may have made it with other options.
+            check_root(store.root(), dir_mode)?;
+        }
         Ok(New { store, chunk, header, state_size, crc32c })
     }
 
@@ -126,7 +133,13 @@ impl<'a> New<'a> {
         let mut head = header.first_bytes(chunk.file_name, phase, tail, first_level);
         head[COUNTED_AT as usize] = promise.is_some().into();
         let failed = |error| dir.error("cannot write", STATE, error);
-        state.set_len(self.state_size).and_then(|()| state.write_all_at(&head, 0)).map_err(failed)?;
+        if self.state_size <= SMALL_STATE {
+            // Growing the file as it is written costs less than a call that only grows it.
+            head.resize(self.state_size as usize, 0);
+        } else {
+            state.set_len(self.state_size).map_err(failed)?;
+        }
+        state.write_all_at(&head, 0).map_err(failed)?;
         if let Some(promise) = promise {
             unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
             promise.keep();
@@ -233,8 +246,15 @@ pub(crate) fn make_root(store: &Store) -> Result<()> {
 /// Makes a directory with just this mode, whatever the umask.
 fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     DirBuilder::new().mode(mode & 0o700).create(path)?;
-    // By its name: the umask may have left a directory that its owner cannot open.
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).and_then(|()| open_directory(path)).inspect_err(|_| {
+    let open = || match open_directory(path) {
+        Ok(directory) if mode_of(&directory)? == mode => Ok(directory),
+        _ => {
+            // By its name: the umask may have left a directory that its owner cannot open.
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+            open_directory(path)
+        }
+    };
+    open().inspect_err(|_| {
         let _ = std::fs::remove_dir(path);
     })
 }

@@ -36,9 +36,14 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
+/// The permissions of an open file, with the special bits.
+pub(crate) fn mode_of(file: &File) -> io::Result<u32> {
+    file.metadata().map(|metadata| metadata.mode() & 0o7777)
+}
+
 /// Refuses a root that anybody can write into: they could put anything in an upload's place. A sticky one (as `/tmp` is)
-/// keeps what is ours; whoever chose such a mode for the store's own directories wants it so.
-pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<()> {
+/// keeps what is ours; whoever chose such a mode for the store's own directories wants it so. Says whether it is there.
+pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<bool> {
     const STICKY: u32 = 0o1000;
     const OTHERS_WRITE: u32 = 0o002;
     match root.metadata() {
@@ -47,7 +52,7 @@ pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<()> {
             Err(Error::os(action, root, io::Error::from_raw_os_error(libc::EPERM)))
         }
         // What cannot be examined will say so when it is used.
-        _ => Ok(()),
+        result => Ok(result.is_ok()),
     }
 }
 
@@ -92,9 +97,15 @@ impl Directory {
     /// Makes a new file with just this mode, whatever the umask.
     pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        sys::open_at(&self.handle, name, flags, mode)
-            .and_then(|file| file.set_permissions(Permissions::from_mode(mode)).map(|()| file))
-            .map_err(|error| self.error("cannot create", name, error))
+        let create = || {
+            let file = sys::open_at(&self.handle, name, flags, mode)?;
+            // Asking costs less than changing nothing.
+            if mode_of(&file)? != mode {
+                file.set_permissions(Permissions::from_mode(mode))?;
+            }
+            Ok(file)
+        };
+        create().map_err(|error| self.error("cannot create", name, error))
     }
 
     /// The size of a file that is there.

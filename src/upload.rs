@@ -100,6 +100,17 @@ impl<'a> Upload<'a> {
 
     /// Locks all slots, as a completer.
     pub(crate) fn lock_all(&self) -> Result<(Lock<'_>, Lock<'_>)> {
+        // Where nobody is in the way, nobody has to be told.
+        let locks = match self.try_lock_all()? {
+            Some(locks) => locks,
+            None => self.lock_all_behind_mark()?,
+        };
+        self.reach("close:locked")?;
+        Ok(locks)
+    }
+
+    /// Waits for the calls that are on their way, and keeps new ones from overtaking.
+    fn lock_all_behind_mark(&self) -> Result<(Lock<'_>, Lock<'_>)> {
         let fail = |error| self.state_error("cannot lock", error);
         let gate = Lock::gate(&self.state).map_err(fail)?;
         self.mark_closing(true)?;

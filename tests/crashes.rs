@@ -7,6 +7,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store, seam};
@@ -345,7 +346,16 @@ fn behind_the_closing_mark() {
     let store = TestStore::new();
     let uid = store.send_pieces(&pieces, &[0, 1, 2, 3]);
     let closing = || std::fs::read(store.path(&uid, "state")).unwrap()[192];
+    // Only where somebody is in its way a completer leaves the mark.
+    let in_the_way = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
+    // SAFETY: zeros are a value of this structure, and the kernel keeps no pointer to it.
+    unsafe {
+        let mut slot: libc::flock = std::mem::zeroed();
+        (slot.l_type, slot.l_len) = (libc::F_WRLCK as libc::c_short, 1);
+        assert_eq!(libc::fcntl(in_the_way.as_raw_fd(), libc::F_OFD_SETLK, &slot), 0);
+    }
     die_in("close:marked", 0, || drop(store.get(&uid)));
+    drop(in_the_way);
     assert_eq!(closing(), 1);
     store.send_piece(&uid, &pieces, 1).unwrap();
     assert_eq!(closing(), 0);
