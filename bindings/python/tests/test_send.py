@@ -18,6 +18,7 @@ import pytest
 import requests
 
 import chunked_upload as cu
+from chunked_upload.cli.protocol import MAX_CHUNK
 from chunked_upload.cli.receive import safe_name
 from helpers import HANGS
 
@@ -193,6 +194,13 @@ def test_other_clients_can_take_part(server: Server) -> None:
     assert (server.into / "a.bin").read_bytes() == b"abcdef"
     assert ask("GET").json()["phase"] == "gone"
     assert ask("DELETE").json() == {} and ask("GET").status_code == 404
+
+
+def test_the_largest_chunk_is_taken(server: Server) -> None:
+    numbers = {"total_size": MAX_CHUNK, "chunk_number": 0, "chunk_count": 1}
+    url = f"{server.url}/chunk"
+    answer = requests.put(url, params=numbers, data=bytes(MAX_CHUNK), headers=KEY, timeout=HANGS)
+    assert (answer.status_code, answer.text) == (200, '{"received_all": true}\n')
 
 
 def test_bad_requests_are_refused(server: Server) -> None:

@@ -155,9 +155,10 @@ def receive(into: Path, directory: Path | None, host: str, port: int, max_size: 
     store.cleanup(KEPT)
     app = Receiver(store, into, {host, "localhost", "127.0.0.1", "::1"}, as_json)
     listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    # A body is read into memory as it comes, not into a file on the way.
+    # A body is read into memory as it comes, not into a file on the way. waitress takes what is below its limits.
+    limit = MAX_CHUNK + 1
     server = create_server(
-        app, sockets=[listening], threads=8, ident=None, inbuf_overflow=MAX_CHUNK, max_request_body_size=MAX_CHUNK
+        app, sockets=[listening], threads=8, ident=None, inbuf_overflow=limit, max_request_body_size=limit
     )
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     if as_json:
