@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from waitress.server import create_server
 from werkzeug.exceptions import HTTPException, MisdirectedRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Request, Response
 
 import chunked_upload as cu
-from chunked_upload.cli import output
+from chunked_upload.cli import output, web_server
 from chunked_upload.cli.protocol import KEY_HEADER, MAX_CHUNK
 
 KEPT = timedelta(days=7)
@@ -64,7 +63,8 @@ class Receiver:
             raise cu.InvalidArgument("no header Content-Length")
         if request.content_length > MAX_CHUNK:
             raise RequestEntityTooLarge(f"a chunk may have {MAX_CHUNK} bytes")
-        content = request.get_data(cache=False)
+        # What werkzeug makes of it would copy it three times more.
+        content: bytes = request.environ["wsgi.input"].read(request.content_length)
         if len(content) != request.content_length:
             raise cu.InvalidArgument("the body is shorter than announced")
         receipt = self.store.handle_chunk(
@@ -155,11 +155,7 @@ def receive(into: Path, directory: Path | None, host: str, port: int, max_size: 
     store.cleanup(KEPT)
     app = Receiver(store, into, {host, "localhost", "127.0.0.1", "::1"}, as_json)
     listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    # A body is read into memory as it comes, not into a file on the way. waitress takes what is below its limits.
-    limit = MAX_CHUNK + 1
-    server = create_server(
-        app, sockets=[listening], threads=8, ident=None, inbuf_overflow=limit, max_request_body_size=limit
-    )
+    server = web_server.create(app, listening)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     if as_json:
         output.print_json({"event": "listening", "url": url, "into": str(into), "store": store.root})
