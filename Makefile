@@ -109,9 +109,13 @@ check: $(VENV)/.wheel ## formats, lints and types
 	$(BIN)/python -m mypy.stubtest chunked_upload
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/tests demo tests/ctypes
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/python
+	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml benches/http
 
 bench: ## how fast the engine receives, beside plain writes
 	$(CARGO) bench --locked -p chunked-upload
+
+bench-http: $(VENV)/.wheel ## our server beside others over HTTP, some of which need Node >= 20; ARGS=--smoke: a quick look
+	$(BIN)/python benches/http/compare.py $(ARGS)
 
 test-uwsgi: $(VENV)/.wheel ## the GWS plugin under a real uWSGI, which is built first
 	$(BIN)/python -m pip install --quiet -r bindings/gws/requirements-uwsgi.txt
@@ -131,5 +135,5 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench clean
+.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench bench-http clean
 .PHONY: help build install header asan tsan valgrind abi

@@ -1,0 +1,9 @@
+"""tuspyserver in a FastAPI application, as its README shows; for uvicorn."""
+
+import os
+
+from fastapi import FastAPI  # type: ignore[import-not-found]
+from tuspyserver import create_tus_router  # type: ignore[import-not-found]
+
+application = FastAPI()
+application.include_router(create_tus_router(prefix="files", files_dir=os.environ["BENCH_DIRECTORY"]))
