@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import requests
 import chunked_upload as cu
 from chunked_upload.cli.protocol import MAX_CHUNK
 from chunked_upload.cli.receive import safe_name
+from chunked_upload.cli.send import Sender
 from helpers import HANGS
 
 CHUNK = 64 << 10
@@ -164,6 +166,23 @@ def test_a_server_that_is_not_there_is_said_so(tmp_path: Path, monkeypatch: pyte
         command = [sys.executable, "-c", f"{script} sys.exit(run(sys.argv[1:]))", "send", __file__, nobody.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS)
     assert done.returncode == 1 and "chunked-upload: io: no answer" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path: Path) -> None:
+    def answer(listening: socket.socket) -> None:
+        for body in (b"", b"{}"):
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n" + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        sender = Sender(url, file_of(tmp_path / "file.bin", 3), CHUNK, new=False, as_json=True)
+        answering = threading.Thread(target=answer, args=[listening], daemon=True)
+        answering.start()
+        assert list(sender.missing()) == [range(3)]
+        answering.join(HANGS)
 
 
 def put(server: Server, content: bytes, number: int = 0, digest: str | None = None) -> requests.Response:

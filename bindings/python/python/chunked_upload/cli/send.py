@@ -1,6 +1,7 @@
 """A client that goes on where it was."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
@@ -99,7 +100,7 @@ class Sender:
     def _call(self, method: str, page: str, unknown_is_none: bool = False, **request: Any) -> dict[str, Any] | None:
         headers = {KEY_HEADER: self.key, **request.pop("headers", {})}
         try:
-            answer = self._session().request(method, self.url + page, headers=headers, timeout=TIMEOUT, **request)
+            answer = self._answer(method, self.url + page, headers=headers, timeout=TIMEOUT, **request)
             facts: dict[str, Any] = answer.json()
         except requests.exceptions.JSONDecodeError:
             raise Refused("io", f"{self.url} is no server that receives", self.as_json) from None
@@ -110,6 +111,13 @@ class Sender:
         if not answer.ok:
             raise Refused(str(facts.get("error")), str(facts.get("message")), self.as_json)
         return facts
+
+    def _answer(self, method: str, url: str, **request: Any) -> requests.Response:
+        """Repeats what RETRIES leave out: the server ended between the head of its answer and the rest."""
+        for _ in range(2):
+            with contextlib.suppress(requests.exceptions.ChunkedEncodingError):
+                return self._session().request(method, url, **request)
+        return self._session().request(method, url, **request)
 
     def _session(self) -> requests.Session:
         if not hasattr(self._own, "session"):
