@@ -1,113 +1,122 @@
-//! What receiving a file costs beside a plain loop of positional writes of the same bytes, in turn in one run.
+//! What receiving a file costs beside a plain loop of positional writes of the same bytes, in turn in one run: from
+//! Rust, C and Python, in several orders, at each level, with and without checksums.
 //!
-//! `cargo bench --bench receive -- [DIRECTORY [MIB]]`: on a disk file system, not on tmpfs. Prints a table of medians
-//! and ratios, the system's memory figures of this process, and fails only where the bytes differ.
+//! The time of the engine is that of all chunks and `get`. Nothing waits for the disk but what a level syncs.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+mod common;
 
-use chunked_upload::{Chunk, Durability, Options, Store};
-
-const ROUNDS: usize = 9;
+use chunked_upload::Durability;
+use common::{Figure, KIB, MIB, Order, Place, Plan, Report, Spread, Took, Worker, in_turn, ratios};
 
 fn main() {
-    // Cargo passes --bench.
-    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    let directory = arguments.next().map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    let mib: u64 = arguments.next().map_or(1024, |text| text.parse().expect("a number of MiB"));
-    let directory = tempfile::tempdir_in(directory).expect("a directory to write to");
-    println!("{mib} MiB in {}; medians of {ROUNDS} rounds", directory.path().display());
-    println!("{:>9} {:>9} {:>11} {:>11} {:>9} {:>7}", "chunk", "level", "plain", "receive", "get", "ratio");
-    for (chunk_size, durability) in [
-        (64 << 10, Durability::Process),
-        (1 << 20, Durability::Process),
-        (8 << 20, Durability::Process),
-        (1 << 20, Durability::Chunk),
-    ] {
-        // Syncing 1 GiB in each round measures the disk, not the engine.
-        let total = if durability == Durability::Chunk { (mib << 20) / 8 } else { mib << 20 };
-        compare(directory.path(), total, chunk_size, durability);
-    }
-    println!("peak memory of this process: {} KiB", peak_memory());
-}
-
-fn compare(directory: &Path, total: u64, chunk_size: usize, durability: Durability) {
-    let content: Vec<u8> = (0..chunk_size).map(|i| (i * 7 + i / 251) as u8).collect();
-    let (mut plain, mut receive, mut get, mut ratios) = (vec![], vec![], vec![], vec![]);
-    for round in 0..=ROUNDS {
-        let one = plain_writes(directory, total, &content, durability);
-        let (two, three) = engine(directory, total, &content, durability);
-        if round > 0 {
-            plain.push(one);
-            receive.push(two);
-            get.push(three);
-            ratios.push((two + three).as_secs_f64() / one.as_secs_f64());
+    let mut report = Report::new("receive", "receive + get beside plain writes of the same bytes");
+    let (c, python) = (common::c_program("receive"), common::python_script("receive"));
+    for place in common::places() {
+        let sizes = [(64 * KIB, "64 KiB"), (MIB, "1 MiB"), (8 * MIB, "8 MiB")];
+        let took = sizes.map(|(size, name)| languages(&mut report, &place, size, name, c.as_ref(), python.as_ref()));
+        for (order, level, checksum) in [
+            (Order::Shuffled, Durability::Process, false),
+            (Order::Uneven, Durability::Process, false),
+            (Order::UnevenShuffled, Durability::Process, false),
+            (Order::Even, Durability::Process, true),
+            (Order::Even, Durability::Complete, false),
+            (Order::Even, Durability::Chunk, false),
+        ] {
+            manners(&mut report, &place, order, level, checksum);
+        }
+        for ((_, name), took) in sizes.iter().zip(took) {
+            python_over_c(&mut report, &place, name, took);
         }
     }
-    println!(
-        "{:>8}K {:>9} {:>11.1?} {:>11.1?} {:>9.1?} {:>7.2}",
-        chunk_size >> 10,
-        durability.name(),
-        median(&mut plain),
-        median(&mut receive),
-        median(&mut get),
-        median(&mut ratios)
+    report.finish();
+}
+
+/// The usual way, from each language. Answers what it took from C and Python, if both are there.
+fn languages(
+    report: &mut Report,
+    place: &Place,
+    chunk_size: u64,
+    name: &str,
+    c: Option<&Worker>,
+    python: Option<&Worker>,
+) -> Option<(Vec<Took>, Vec<Took>)> {
+    let plan = Plan::new(common::total(1024), chunk_size, Order::Even);
+    let content = common::content(plan.longest());
+    let directory = place.path();
+    let ask = |worker: Option<&Worker>, what: &str| {
+        let answer = worker?.ask(&format!("{what} {} {chunk_size} {}", plan.total, directory.display()));
+        match what {
+            "plain" => std::fs::remove_file(directory.join("plain")).unwrap(),
+            _ => std::fs::remove_dir_all(directory.join("store")).unwrap(),
+        }
+        let &[all, get, call, cpu] = &answer[..] else { panic!("not four figures") };
+        Some(Took { all, get, call, cpu })
+    };
+    // What is compared is neighbours.
+    let took = in_turn(common::rounds(9), 6, |number| match number {
+        0 => Some(common::plain(directory, &plan, &content, Durability::Process)),
+        1 => Some(common::engine(directory, &plan, &content, Durability::Process, &[])),
+        2 => ask(c, "plain"),
+        3 => ask(c, "engine"),
+        4 => ask(python, "engine"),
+        _ => ask(python, "plain"),
+    });
+    let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
+    for (language, plain, engine) in [("Rust", 0, 1), ("C", 2, 3), ("Python", 5, 4)] {
+        if let (Some(plain), Some(engine)) = (&took[plain], &took[engine]) {
+            row(report, [&place.name, name, "in order", "process", "none", language], engine, plain);
+        }
+    }
+    took[3].clone().zip(took[4].clone())
+}
+
+/// What a chunk costs more from Python.
+fn python_over_c(report: &mut Report, place: &Place, name: &str, took: Option<(Vec<Took>, Vec<Took>)>) {
+    let Some((c, python)) = took else { return };
+    let more = |figure: fn(&Took) -> f64| {
+        let microseconds = |took: &Took| figure(took) * 1e6;
+        Spread::of(python.iter().zip(&c).map(|(python, c)| microseconds(python) - microseconds(c)))
+    };
+    // Of the median calls: what happens to a few of a thousand is the machine's doing.
+    report.row(
+        &[("file system", &place.name), ("chunk", name), ("figure", "Python over C")],
+        &[("a chunk", Figure("µs", more(|took| took.call))), ("get", Figure("µs", more(|took| took.get)))],
     );
 }
 
-fn plain_writes(directory: &Path, total: u64, content: &[u8], durability: Durability) -> Duration {
-    let path = directory.join("plain");
-    let start = Instant::now();
-    let file = File::create(&path).unwrap();
-    for offset in (0..total).step_by(content.len()) {
-        file.write_all_at(content, offset).unwrap();
-        if durability == Durability::Chunk {
-            file.sync_data().unwrap();
-        }
-    }
-    let elapsed = start.elapsed();
-    std::fs::remove_file(path).unwrap();
-    elapsed
+/// From Rust, in chunks of 1 MiB.
+fn manners(report: &mut Report, place: &Place, order: Order, level: Durability, checksum: bool) {
+    // Syncing 1 GiB in each round measures the disk, not the engine.
+    let total = common::total(if level == Durability::Process { 1024 } else { 128 });
+    let plan = Plan::new(total, MIB, order);
+    let content = common::content(plan.longest());
+    // Whoever sends a chunk makes its checksum.
+    let checksums: Vec<String> = if checksum {
+        let whole = common::sha_256(&content);
+        plan.chunks.iter().map(|_| whole.clone()).collect()
+    } else {
+        Vec::new()
+    };
+    let directory = place.path();
+    let took = in_turn(common::rounds(9), 2, |number| match number {
+        0 => common::plain(directory, &plan, &content, level),
+        _ => common::engine(directory, &plan, &content, level, &checksums),
+    });
+    let checksum = if checksum { "sha-256" } else { "none" };
+    row(report, [&place.name, "1 MiB", order.name(), level.name(), checksum, "Rust"], &took[1], &took[0]);
 }
 
-fn engine(directory: &Path, total: u64, content: &[u8], durability: Durability) -> (Duration, Duration) {
-    let options = Options { durability, ..Options::default() };
-    let store = Store::open(directory.join("store"), options).unwrap();
-    let start = Instant::now();
-    let mut uid = String::new();
-    for chunk_number in 0..total / content.len() as u64 {
-        let chunk = Chunk {
-            upload_uid: &uid,
-            file_name: "bench",
-            total_size: total,
-            chunk_number,
-            chunk_count: total / content.len() as u64,
-            content,
-            ..Default::default()
-        };
-        uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
-    }
-    let received = start.elapsed();
-    let start = Instant::now();
-    let finished = store.get(&uid).unwrap();
-    let got = start.elapsed();
-    assert_eq!(std::fs::metadata(&finished.path).unwrap().len(), total);
-    let mut last = vec![0; content.len()];
-    File::open(&finished.path).unwrap().read_exact_at(&mut last, total - content.len() as u64).unwrap();
-    assert_eq!(last, content);
-    std::fs::remove_dir_all(store.root()).unwrap();
-    (received, got)
-}
-
-fn median<T: Copy + PartialOrd>(values: &mut [T]) -> T {
-    values.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
-    values[values.len() / 2]
-}
-
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a line of its own");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
+fn row(report: &mut Report, tried: [&str; 6], engine: &[Took], plain: &[Took]) {
+    let names = ["file system", "chunk", "order", "level", "checksum", "from"];
+    let tried: Vec<(&str, &str)> = names.into_iter().zip(tried).collect();
+    report.row(
+        &tried,
+        &[
+            ("plain", Figure("ms", Spread::of(plain.iter().map(|took| took.all * 1e3)))),
+            ("engine", Figure("ms", Spread::of(engine.iter().map(|took| took.all * 1e3)))),
+            ("get", Figure("µs", Spread::of(engine.iter().map(|took| took.get * 1e6)))),
+            ("ratio", Figure("", ratios(engine, plain, |took| took.all))),
+            ("cpu ratio", Figure("", ratios(engine, plain, |took| took.cpu))),
+        ],
+    );
 }

@@ -1,0 +1,21 @@
+//! What the benches share. Everything that is compared is measured in turn, in one run, and told as the spread of the
+//! ratios of each round: a machine that others use, too, changes by the minute, but hardly within a round.
+
+// No bench uses all of it.
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../tests/common/child.rs"]
+pub mod child;
+mod figures;
+mod memory;
+mod report;
+mod settings;
+mod transfer;
+mod worker;
+
+pub use figures::{Spread, in_turn, ratios};
+pub use memory::{peak, start_peak};
+pub use report::{Figure, Report};
+pub use settings::{KIB, MIB, Place, places, rounds, smoke, total};
+pub use transfer::{Order, Plan, Took, content, cpu_seconds, engine, plain, sha_256};
+pub use worker::{Worker, c_program, python_script};
