@@ -1,0 +1,95 @@
+//! Uploads of one chunk of 4 KiB, each asked for at once, beside the bare calls that any way of doing it needs: mkdir,
+//! open, write, close, rename. From Rust and C, in turn in one run.
+//!
+//! Nothing is removed before the end: ext4 passes over an inode that was deleted in the last minutes, one by one, when
+//! it makes a file, and who deletes thousands before a run measures that.
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chunked_upload::{Chunk, Options, Store};
+use common::{Figure, Place, Report, Spread, in_turn, ratios};
+
+const SIZE: usize = 4096;
+
+fn main() {
+    let mut report = Report::new("small", "an upload of 4 KiB and its get beside mkdir, open, write, close, rename");
+    let places = common::places();
+    for place in &places {
+        measure(&mut report, place);
+    }
+    report.finish();
+}
+
+/// Wall clock and processor, in seconds.
+type Took = (f64, f64);
+
+fn measure(report: &mut Report, place: &Place) {
+    let count = if common::smoke() { 20 } else { 400 };
+    let content = common::content(SIZE);
+    let c = common::c_program("small");
+    let made = std::cell::Cell::new(0);
+    // Each time in a directory of its own, so that all find one of the same size.
+    let root = || {
+        made.set(made.get() + 1);
+        place.path().join(made.get().to_string())
+    };
+    let in_c = |what: &str| {
+        let answer = c.as_ref()?.ask(&format!("{what} {count} {}", root().display()));
+        Some((answer[0], answer[1]))
+    };
+    let took = in_turn(common::rounds(15), 4, |number| match number {
+        0 => Some(timed(|| bare(root(), count, &content))),
+        1 => Some(timed(|| engine(root(), count, &content))),
+        2 => in_c("bare"),
+        _ => in_c("engine"),
+    });
+    let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
+    for (language, bare, engine) in [("Rust", 0, 1), ("C", 2, 3)] {
+        let (Some(bare), Some(engine)) = (&took[bare], &took[engine]) else { continue };
+        let each = |took: &[Took]| Spread::of(took.iter().map(|took| took.0 / count as f64 * 1e6));
+        report.row(
+            &[("file system", &place.name), ("from", language)],
+            &[
+                ("bare calls", Figure("µs", each(bare))),
+                ("upload + get", Figure("µs", each(engine))),
+                ("a second", Figure("uploads", Spread::of(engine.iter().map(|took| count as f64 / took.0)))),
+                ("ratio", Figure("", ratios(engine, bare, |took| took.0))),
+                ("cpu ratio", Figure("", ratios(engine, bare, |took| took.1))),
+            ],
+        );
+    }
+}
+
+fn timed(act: impl FnOnce()) -> Took {
+    let (cpu, start) = (common::cpu_seconds(), Instant::now());
+    act();
+    (start.elapsed().as_secs_f64(), common::cpu_seconds() - cpu)
+}
+
+fn bare(root: PathBuf, count: u32, content: &[u8]) {
+    let make = |path: &Path| std::fs::DirBuilder::new().mode(0o700).create(path).unwrap();
+    make(&root);
+    for number in 0..count {
+        let directory = root.join(format!("{number:032x}"));
+        make(&directory);
+        let (data, file) = (directory.join("data"), directory.join("file"));
+        let open = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&data);
+        open.unwrap().write_all_at(content, 0).unwrap();
+        std::fs::rename(data, file).unwrap();
+    }
+}
+
+fn engine(root: PathBuf, count: u32, content: &[u8]) {
+    let store = Store::open(root, Options::default()).unwrap();
+    for _ in 0..count {
+        let total_size = content.len() as u64;
+        let chunk = Chunk { file_name: "small", total_size, chunk_count: 1, content, ..Chunk::default() };
+        let uid = store.handle_chunk(&chunk).unwrap().upload_uid;
+        store.get(uid.as_str()).unwrap();
+    }
+}
