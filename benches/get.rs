@@ -61,7 +61,7 @@ fn measure(report: &mut Report, place: &Place, uploads: &[Upload]) {
 
 fn size(bytes: u64) -> String {
     match bytes {
-        0..MIB => format!("{bytes} bytes"),
+        _ if !bytes.is_multiple_of(MIB) => format!("{bytes} bytes"),
         _ if bytes.is_multiple_of(1024 * MIB) => format!("{} GiB", bytes / MIB / 1024),
         _ => format!("{} MiB", bytes / MIB),
     }

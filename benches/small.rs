@@ -29,7 +29,7 @@ fn main() {
 type Took = (f64, f64);
 
 fn measure(report: &mut Report, place: &Place) {
-    let count = if common::smoke() { 20 } else { 400 };
+    let count = if common::smoke() { 20 } else { 200 };
     let content = common::content(SIZE);
     let c = common::c_program("small");
     let made = std::cell::Cell::new(0);
