@@ -1,11 +1,14 @@
 //! The same bytes sent by 1, 2, 4 and 8 processes or threads at once: chunks of one upload, or an upload each.
 //!
 //! The time is that of all chunks, from the moment when all may start to the end of the last, and for several uploads
-//! also their `get`. What can be gained is bounded by the number of processors.
+//! also their `get`. What can be gained is bounded by the number of processors, and by the kernel, which lets one at a
+//! time write into a file: plain writes into one file by as many processes show how far.
 
 mod common;
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::time::Instant;
@@ -21,6 +24,7 @@ enum Kind {
     ProcessesOneUpload,
     ThreadsOneUpload,
     ProcessesOneEach,
+    Plain,
 }
 
 fn main() {
@@ -36,6 +40,7 @@ fn measure(report: &mut Report, place: &Place) {
         (Kind::ProcessesOneUpload, "processes", "one"),
         (Kind::ThreadsOneUpload, "threads", "one"),
         (Kind::ProcessesOneEach, "processes", "one each"),
+        (Kind::Plain, "processes", "plain writes"),
     ];
     let total = common::total(512);
     let content = common::content(MIB as usize);
@@ -56,6 +61,9 @@ fn measure(report: &mut Report, place: &Place) {
 }
 
 fn send(place: &Place, kind: Kind, senders: u64, total: u64, content: &[u8]) -> f64 {
+    if kind == Kind::Plain {
+        return send_plainly(place, senders, total, content);
+    }
     let store = Store::open(place.path().join("store"), Options::default()).unwrap();
     let one = Sender { store: &store, content, total };
     let seconds = match kind {
@@ -67,7 +75,7 @@ fn send(place: &Place, kind: Kind, senders: u64, total: u64, content: &[u8]) -> 
                 store.get(uid.as_str()).unwrap();
             })
         }
-        Kind::ProcessesOneUpload | Kind::ThreadsOneUpload => {
+        _ => {
             let uid = one.chunk(None, 0);
             let share = |sender: u64| {
                 one.send(uid, (1 + sender..one.count()).step_by(senders as usize));
@@ -81,6 +89,21 @@ fn send(place: &Place, kind: Kind, senders: u64, total: u64, content: &[u8]) -> 
         }
     };
     std::fs::remove_dir_all(store.root()).unwrap();
+    seconds
+}
+
+fn send_plainly(place: &Place, senders: u64, total: u64, content: &[u8]) -> f64 {
+    let path = place.path().join("plain");
+    let write = |number: u64| {
+        // As with the engine, each chunk may come to another process.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).unwrap();
+        file.write_all_at(content, number * MIB).unwrap();
+    };
+    write(0);
+    let seconds = in_processes(senders, |sender| {
+        (1 + sender..total / MIB).step_by(senders as usize).for_each(write);
+    });
+    std::fs::remove_file(path).unwrap();
     seconds
 }
 

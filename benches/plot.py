@@ -130,9 +130,10 @@ def parallel() -> None:
     systems = by("file system", found)
     figure, axes = panels([f"several senders, {name}" for name in systems])
     for axis, system in zip(axes, systems.values(), strict=True):
+        kinds = {"one": "one upload", "one each": "uploads of their own", "plain writes": "plain writes into one file"}
         for row in system:
             row["count"], row["who"] = row["senders"].split()
-            row["series"] = f"{row['who']}, {'uploads of their own' if row['uploads'] == 'one each' else 'one upload'}"
+            row["series"] = f"{row['who']}, {kinds[row['uploads']]}"
         for series, group in by("series", system).items():
             line(axis, group, [int(row["count"]) for row in group], "to one sender", series)
         axis.set_xscale("log", base=2)
