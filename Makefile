@@ -111,8 +111,22 @@ check: $(VENV)/.wheel ## formats, lints and types
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/python
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml benches/http
 
-bench: ## how fast the engine receives, beside plain writes
-	$(CARGO) bench --locked -p chunked-upload
+# In this order: small makes thousands of files, and what was just deleted on ext4 slows that down.
+BENCHES := small receive get costs parallel concatenate crowded
+
+bench: build $(VENV)/.wheel ## how fast all is, beside plain ways, into build/bench: BENCH= DIRECTORY= ROUNDS= MIB=
+	for bench in $(or $(BENCH),$(BENCHES)); do $(CARGO) bench --locked -p chunked-upload --bench $$bench || exit; done
+
+bench-smoke: ## each bench for a moment, to see that it works
+	$(MAKE) bench BENCH_SMOKE=1
+
+bench-compare: ## a bench of another revision and of this tree, in turn: BASE= BENCH= RUNS=
+	$(PYTHON) benches/compare.py $(BASE) --bench $(or $(BENCH),receive) --runs $(or $(RUNS),3)
+
+bench-plots: ## docs/performance/*.svg from build/bench/*.json
+	$(PYTHON) -m venv build/bench/venv
+	build/bench/venv/bin/python -m pip install --quiet -r benches/requirements-bench.txt
+	build/bench/venv/bin/python benches/plot.py
 
 bench-http: $(VENV)/.wheel ## our server beside others over HTTP, some of which need Node >= 20; ARGS=--smoke: a quick look
 	$(BIN)/python benches/http/compare.py $(ARGS)
@@ -135,5 +149,5 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check bench bench-http clean
-.PHONY: help build install header asan tsan valgrind abi
+.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check clean
+.PHONY: help build install header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http
