@@ -114,7 +114,7 @@ check: $(VENV)/.wheel ## formats, lints and types
 # In this order: small makes thousands of files, and what was just deleted on ext4 slows that down.
 BENCHES := small receive get costs parallel concatenate crowded
 
-bench: build $(VENV)/.wheel ## how fast all is, beside plain ways, into build/bench: BENCH= DIRECTORY= ROUNDS= MIB=
+bench: build $(VENV)/.wheel ## how fast all is, beside plain ways, into build/bench: BENCH= DIRECTORY= ROUNDS= MIB= GIB=
 	for bench in $(or $(BENCH),$(BENCHES)); do $(CARGO) bench --locked -p chunked-upload --bench $$bench || exit; done
 
 bench-smoke: ## each bench for a moment, to see that it works

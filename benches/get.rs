@@ -33,8 +33,7 @@ fn main() {
 
 /// By size, in 64 chunks.
 fn sizes(place: &Place) -> Vec<(u64, u64)> {
-    let gib = std::env::var("GIB").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
-    let most = if place.name == "tmpfs" { KIB } else { KIB * gib };
+    let most = if place.name == "tmpfs" { KIB } else { KIB * common::gib(4) };
     [1, 16, 256, KIB, 4 * KIB, 8 * KIB].into_iter().filter(|&mib| mib <= most).map(|mib| (mib * MIB, 64)).collect()
 }
 

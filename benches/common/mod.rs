@@ -16,6 +16,6 @@ mod worker;
 pub use figures::{Spread, in_turn, ratios};
 pub use memory::{peak, start_peak};
 pub use report::{Figure, Report};
-pub use settings::{KIB, MIB, Place, places, rounds, smoke, total};
+pub use settings::{KIB, MIB, Place, gib, places, rounds, smoke, total};
 pub use transfer::{Order, Plan, Took, content, cpu_seconds, engine, plain, sha_256};
 pub use worker::{Worker, c_program, python_script};

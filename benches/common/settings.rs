@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `BENCH_SMOKE=1` | sizes and rounds so small that only mistakes are found, not figures |
 //! | `ROUNDS`, `MIB` | rounds, and MiB of the uploads that are not small by nature |
+//! | `GIB` | GiB of the largest file that is asked for on disk: 4, or 8 |
 //! | `DIRECTORY` | where to write, in place of cargo's directory for tests and, if there, `/dev/shm` |
 
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,11 @@ pub fn rounds(usual: usize) -> usize {
 pub fn total(usual_mib: u64) -> u64 {
     let mib = if smoke() { 16 } else { number("MIB").map_or(usual_mib, |most| usual_mib * most / 1024) };
     mib.max(1) * MIB
+}
+
+/// The largest file of those on disk, in GiB.
+pub fn gib(usual: u64) -> u64 {
+    number("GIB").unwrap_or(usual)
 }
 
 fn number(name: &str) -> Option<u64> {
