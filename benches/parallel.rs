@@ -45,6 +45,7 @@ fn measure(report: &mut Report, place: &Place) {
     let total = common::total(512);
     let content = common::content(MIB as usize);
     let took = in_turn(common::rounds(9), kinds.len() * CROWD.len(), |number| {
+        common::warm(total);
         send(place, kinds[number / CROWD.len()].0, CROWD[number % CROWD.len()], total, &content)
     });
     for ((_, who, uploads), took) in kinds.iter().zip(took.chunks(CROWD.len())) {

@@ -13,7 +13,9 @@ fn main() {
     let (c, python) = (common::c_program("receive"), common::python_script("receive"));
     for place in common::places() {
         let sizes = [(64 * KIB, "64 KiB"), (MIB, "1 MiB"), (8 * MIB, "8 MiB")];
-        let took = sizes.map(|(size, name)| languages(&mut report, &place, size, name, c.as_ref(), python.as_ref()));
+        for (size, name) in sizes {
+            languages(&mut report, &place, size, name, c.as_ref(), python.as_ref());
+        }
         for (order, level, checksum) in [
             (Order::Shuffled, Durability::Process, false),
             (Order::Uneven, Durability::Process, false),
@@ -24,14 +26,14 @@ fn main() {
         ] {
             manners(&mut report, &place, order, level, checksum);
         }
-        for ((_, name), took) in sizes.iter().zip(took) {
-            python_over_c(&mut report, &place, name, took);
+        for (size, name) in sizes {
+            python_over_c(&mut report, &place, size, name, c.as_ref(), python.as_ref());
         }
     }
     report.finish();
 }
 
-/// The usual way, from each language. Answers what it took from C and Python, if both are there.
+/// The usual way, from each language.
 fn languages(
     report: &mut Report,
     place: &Place,
@@ -39,27 +41,22 @@ fn languages(
     name: &str,
     c: Option<&Worker>,
     python: Option<&Worker>,
-) -> Option<(Vec<Took>, Vec<Took>)> {
+) {
     let plan = Plan::new(common::total(1024), chunk_size, Order::Even);
     let content = common::content(plan.longest());
     let directory = place.path();
-    let ask = |worker: Option<&Worker>, what: &str| {
-        let answer = worker?.ask(&format!("{what} {} {chunk_size} {}", plan.total, directory.display()));
-        match what {
-            "plain" => std::fs::remove_file(directory.join("plain")).unwrap(),
-            _ => std::fs::remove_dir_all(directory.join("store")).unwrap(),
-        }
-        let &[all, get, call, cpu] = &answer[..] else { panic!("not four figures") };
-        Some(Took { all, get, call, cpu })
-    };
+    let ask = |worker, what| ask(worker, what, place, plan.total, chunk_size);
     // What is compared is neighbours.
-    let took = in_turn(common::rounds(9), 6, |number| match number {
-        0 => Some(common::plain(directory, &plan, &content, Durability::Process)),
-        1 => Some(common::engine(directory, &plan, &content, Durability::Process, &[])),
-        2 => ask(c, "plain"),
-        3 => ask(c, "engine"),
-        4 => ask(python, "engine"),
-        _ => ask(python, "plain"),
+    let took = in_turn(common::rounds(9), 6, |number| {
+        common::warm(plan.total);
+        match number {
+            0 => Some(common::plain(directory, &plan, &content, Durability::Process)),
+            1 => Some(common::engine(directory, &plan, &content, Durability::Process, &[])),
+            2 => ask(c, "plain"),
+            3 => ask(c, "engine"),
+            4 => ask(python, "engine"),
+            _ => ask(python, "plain"),
+        }
     });
     let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
     for (language, plain, engine) in [("Rust", 0, 1), ("C", 2, 3), ("Python", 5, 4)] {
@@ -67,15 +64,39 @@ fn languages(
             row(report, [&place.name, name, "in order", "process", "none", language], engine, plain);
         }
     }
-    took[3].clone().zip(took[4].clone())
 }
 
-/// What a chunk costs more from Python.
-fn python_over_c(report: &mut Report, place: &Place, name: &str, took: Option<(Vec<Took>, Vec<Took>)>) {
-    let Some((c, python)) = took else { return };
+/// Nothing, if it is not there.
+fn ask(worker: Option<&Worker>, what: &str, place: &Place, total: u64, chunk_size: u64) -> Option<Took> {
+    let directory = place.path();
+    let answer = worker?.ask(&format!("{what} {total} {chunk_size} {}", directory.display()));
+    match what {
+        "plain" => std::fs::remove_file(directory.join("plain")).unwrap(),
+        _ => std::fs::remove_dir_all(directory.join("store")).unwrap(),
+    }
+    let &[all, get, call, cpu] = &answer[..] else { panic!("not four figures") };
+    Some(Took { all, get, call, cpu })
+}
+
+/// What a chunk costs more from Python. It is so little that a large file hides it: where its pages come from, say.
+fn python_over_c(
+    report: &mut Report,
+    place: &Place,
+    chunk_size: u64,
+    name: &str,
+    c: Option<&Worker>,
+    python: Option<&Worker>,
+) {
+    let total = common::total(256);
+    let took = in_turn(common::rounds(31), 2, |number| {
+        common::warm(total);
+        ask([c, python][number], "engine", place, total, chunk_size)
+    });
+    let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
+    let [Some(c), Some(python)] = &took[..] else { return };
     let more = |figure: fn(&Took) -> f64| {
         let microseconds = |took: &Took| figure(took) * 1e6;
-        Spread::of(python.iter().zip(&c).map(|(python, c)| microseconds(python) - microseconds(c)))
+        Spread::of(python.iter().zip(c).map(|(python, c)| microseconds(python) - microseconds(c)))
     };
     // Of the median calls: what happens to a few of a thousand is the machine's doing.
     report.row(
@@ -98,9 +119,12 @@ fn manners(report: &mut Report, place: &Place, order: Order, level: Durability, 
         Vec::new()
     };
     let directory = place.path();
-    let took = in_turn(common::rounds(9), 2, |number| match number {
-        0 => common::plain(directory, &plan, &content, level),
-        _ => common::engine(directory, &plan, &content, level, &checksums),
+    let took = in_turn(common::rounds(9), 2, |number| {
+        common::warm(plan.total);
+        match number {
+            0 => common::plain(directory, &plan, &content, level),
+            _ => common::engine(directory, &plan, &content, level, &checksums),
+        }
     });
     let checksum = if checksum { "sha-256" } else { "none" };
     row(report, [&place.name, "1 MiB", order.name(), level.name(), checksum, "Rust"], &took[1], &took[0]);

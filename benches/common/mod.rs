@@ -14,7 +14,7 @@ mod transfer;
 mod worker;
 
 pub use figures::{Spread, in_turn, ratios};
-pub use memory::{peak, start_peak};
+pub use memory::{peak, start_peak, warm};
 pub use report::{Figure, Report};
 pub use settings::{KIB, MIB, Place, gib, places, rounds, smoke, total};
 pub use transfer::{Order, Plan, Took, content, cpu_seconds, engine, plain, sha_256};
