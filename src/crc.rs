@@ -27,28 +27,61 @@ impl Crc32c {
 /// The checksum of a whole, from the checksums and lengths of its parts in order.
 ///
 /// Appending `length` bytes multiplies the checksum before them by x^(8·length) modulo the polynomial. Most parts of a
-/// file have the same length, so that factor is kept.
+/// file have the same length, so that factor is kept, and for many of them a table of what it makes of each byte.
 pub(crate) struct Combined {
     crc: u32,
     length: u64,
     factor: u32,
+    /// How many parts of this length there were.
+    count: u32,
+    multiples: Option<Box<[[u32; 256]; 4]>>,
 }
 
 impl Combined {
     pub(crate) fn new() -> Combined {
-        Combined { crc: 0, length: 0, factor: ONE }
+        Combined { crc: 0, length: 0, factor: ONE, count: 0, multiples: None }
     }
 
     pub(crate) fn append(&mut self, crc: u32, length: u64) {
+        /// Making the table takes as long as so many multiplications without it.
+        const WORTH_A_TABLE: u32 = 64;
         if length != self.length {
             (self.length, self.factor) = (length, power(length));
+            (self.count, self.multiples) = (0, None);
         }
-        self.crc = multiply(self.factor, self.crc) ^ crc;
+        self.count = self.count.saturating_add(1);
+        if self.count == WORTH_A_TABLE {
+            self.multiples = Some(multiples(self.factor));
+        }
+        let moved = match &self.multiples {
+            Some(table) => {
+                self.crc.to_le_bytes().iter().zip(&**table).fold(0, |sum, (byte, of)| sum ^ of[*byte as usize])
+            }
+            None => multiply(self.factor, self.crc),
+        };
+        self.crc = moved ^ crc;
     }
 
     pub(crate) fn finish(self) -> u32 {
         self.crc
     }
+}
+
+/// What multiplying by `factor` makes of each value of each byte of a checksum.
+fn multiples(factor: u32) -> Box<[[u32; 256]; 4]> {
+    let mut table = Box::new([[0; 256]; 4]);
+    for (place, of) in table.iter_mut().enumerate() {
+        for byte in 1..256_usize {
+            let lowest = byte & byte.wrapping_neg();
+            // Of a single bit; all others are sums of those.
+            of[byte] = if byte == lowest {
+                multiply(factor, (byte as u32) << (8 * place))
+            } else {
+                of[byte ^ lowest] ^ of[lowest]
+            };
+        }
+    }
+    table
 }
 
 /// The polynomial of CRC-32C, bits reflected: bit 31 stands for x^0.
@@ -125,6 +158,17 @@ mod tests {
         twice.append(half, 1 << 39);
         twice.append(half, 1 << 39);
         assert_eq!(once.finish(), twice.finish());
+    }
+
+    #[test]
+    fn many_parts_of_one_length_combine_by_the_table() {
+        let parts: Vec<[u8; 7]> =
+            (0..300_u32).map(|n| (u64::from(n) * 0x9e37_79b9).to_le_bytes()[..7].try_into().unwrap()).collect();
+        let mut combined = Combined::new();
+        combined.append(crc32c(b"before"), 6);
+        parts.iter().for_each(|part| combined.append(crc32c(part), 7));
+        combined.append(crc32c(b"behind"), 6);
+        assert_eq!(combined.finish(), crc32c(&[b"before", &parts.concat()[..], b"behind"].concat()));
     }
 
     proptest! {
