@@ -60,13 +60,18 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
         }
         Some(record) if record.phase == Phase::Receiving => {
             // A chunk that is just being replaced keeps its place on record; whether it is there, the locks tell.
-            // Up to where the table is known to have been full none can be.
-            let full = upload.opened.full().filter(|full| full.tag == upload.trust.tag());
+            let came = |slot: &Slot| *slot != Slot::default();
             let mut never_came = false;
-            upload.for_each_slot(full.map_or(0, |full| full.value), |_, slot| {
-                never_came = slot == Slot::default();
-                Ok(!never_came)
-            })?;
+            if let Some(mut slots) = upload.opened_slots() {
+                never_came = !slots.all(|slot| came(&slot));
+            } else {
+                // Up to where the table is known to have been full none can be missing.
+                let full = upload.opened.full().filter(|full| full.tag == upload.trust.tag());
+                upload.for_each_slot(full.map_or(0, |full| full.value), |_, slot| {
+                    never_came = !came(&slot);
+                    Ok(!never_came)
+                })?;
+            }
             if !never_came || upload.dir.file_size(DATA)?.is_none() {
                 return Ok(None);
             }
@@ -148,10 +153,10 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, tag: trust::UNKNOWN, ..record })?;
-                } else if upload.trust.believes(record.tag) || there(CLAIM)? {
+                } else if upload.trust.believes(record.tag) || record.grid_is_void || there(CLAIM)? {
+                    // It was finished once (then the grid is void), or is on its way: somebody may have the file.
                     return Err(upload.vanished());
                 } else {
-                    // Not gone, which would mean that somebody has the file.
                     upload.write_phase(PhaseRecord { phase: Phase::Removed, ..record })?;
                     return Err(upload.not_found());
                 }
@@ -212,6 +217,7 @@ fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Resu
 fn begin_anew(upload: &Upload<'_>) -> Result<()> {
     upload.for_each_slot(0, |number, _| upload.write_slot(number, &Slot::default()).map(|()| true))?;
     upload.write_tail(upload.header.shape.tail_start(), upload.trust.tag())?;
+    upload.write_full(0)?;
     // Off the disk before chunks are given places again.
     upload.sync_state()?;
     upload.reach("anew:cleared")?;

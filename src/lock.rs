@@ -44,9 +44,16 @@ impl<'a> Lock<'a> {
         Lock::without_waiting(state, GATE, 1)
     }
 
-    /// Takes the slots of all chunks if all are free.
-    pub(crate) fn try_all_slots(state: &'a File, chunk_count: u64) -> io::Result<Option<Lock<'a>>> {
-        Lock::without_waiting(state, 0, chunk_count)
+    /// Takes the gate and the slots of all chunks, if all are free.
+    pub(crate) fn try_all(state: &'a File) -> io::Result<Option<Lock<'a>>> {
+        Lock::without_waiting(state, 0, GATE + 1)
+    }
+
+    /// The gate and all slots, which are released together.
+    pub(crate) fn joined(gate: Lock<'a>, slots: Lock<'a>) -> Lock<'a> {
+        let state = gate.state;
+        std::mem::forget((gate, slots));
+        Lock { state, start: 0, length: GATE + 1 }
     }
 
     /// Waits for the gate.

@@ -36,9 +36,14 @@ const TMPFS: u32 = 0x0102_1994;
 
 /// Refuses network file systems by name, and says how much room there is where `path` is or will be.
 pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let file_system =
-        sys::file_system_at(existing).map_err(|error| Error::os("cannot examine the file system of", path, error))?;
+    // What is not there yet will be on the file system of the first directory above it that is.
+    let absent = |error: &io::Error| {
+        matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP))
+    };
+    let mut examined =
+        path.ancestors().map(sys::file_system_at).skip_while(|answer| answer.as_ref().is_err_and(absent));
+    let file_system = examined.next().unwrap_or_else(|| sys::file_system_at(Path::new("/")));
+    let file_system = file_system.map_err(|error| Error::os("cannot examine the file system of", path, error))?;
     let magic = if seam::reach("space:nfs").is_err() { NFS } else { file_system.magic };
     if let Some((_, name)) = REFUSED.iter().find(|(refused, _)| *refused == magic) {
         let action = format!("what is promised cannot be kept on a file system of type {name}:");

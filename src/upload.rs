@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::directory::{Directory, STATE, sync_parents};
+use crate::directory::{Directory, FILE, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
     self, COUNTED_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark, OTHER_VERSION,
@@ -18,6 +18,8 @@ use crate::{Durability, Uid, owner, seam, sys};
 const LARGEST_BLOCK: u64 = 2048;
 /// The first block is small: most visits that start in the middle end at once.
 const FIRST_BLOCK: u64 = 64;
+/// What is read of `state` at once when an upload is opened: the head, most names, and short tables.
+const OPENED_SIZE: usize = 1024;
 
 pub(crate) struct Upload<'a> {
     pub store: &'a Store,
@@ -28,6 +30,8 @@ pub(crate) struct Upload<'a> {
     pub trust: Trust,
     /// The records as they were when the upload was opened.
     pub opened: Records,
+    /// What `state` began with then, [`OPENED_SIZE`] bytes at the most.
+    beginning: Vec<u8>,
 }
 
 impl<'a> Upload<'a> {
@@ -47,7 +51,11 @@ impl<'a> Upload<'a> {
         if status.size == 0 {
             return Ok(None); // nothing was written yet, or power loss took it
         }
-        let head = read_head(&dir, &state)?;
+        let beginning = read_beginning(&dir, &state)?;
+        // Of the first version some of the name and the table, and zeros behind its end.
+        let mut head = [0; HEAD_SIZE];
+        let length = beginning.len().min(HEAD_SIZE);
+        head[..length].copy_from_slice(&beginning[..length]);
         if head.iter().all(|&byte| byte == 0) {
             return Ok(None); // the same
         }
@@ -57,10 +65,21 @@ impl<'a> Upload<'a> {
         }
         let trust = Trust::now(&store.boot, status.mount);
         let opened = Records(head[..RECORDS_SIZE].try_into().expect("so many bytes"));
-        let upload = Upload { store, uid, dir, state, header, trust, opened };
-        // The name is in another sector than the head. If power loss took that one, the client can only begin anew.
-        let believed = upload.opened.phase().is_some_and(|record| trust.believes(record.tag));
-        Ok((believed || upload.read_file_name()?.is_some()).then_some(upload))
+        let upload = Upload { store, uid, dir, state, header, trust, opened, beginning };
+        Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
+    }
+
+    /// The name is in another sector than the head. If power loss took it, the client can only begin anew; but not what
+    /// somebody has got.
+    fn has_lost_its_name(&self) -> Result<bool> {
+        let record = self.opened.phase();
+        if record.is_some_and(|record| self.trust.believes(record.tag) || record.phase == Phase::Gone)
+            || self.read_file_name()?.is_some()
+        {
+            return Ok(false);
+        }
+        let taken = record.is_some_and(|record| record.phase == Phase::Complete) && self.dir.file_size(FILE)?.is_none();
+        Ok(!taken)
     }
 
     pub(crate) fn chunk_count(&self) -> u64 {
@@ -99,34 +118,30 @@ impl<'a> Upload<'a> {
     }
 
     /// Locks all slots, as a completer.
-    pub(crate) fn lock_all(&self) -> Result<(Lock<'_>, Lock<'_>)> {
+    pub(crate) fn lock_all(&self) -> Result<Lock<'_>> {
         // Where nobody is in the way, nobody has to be told.
-        let locks = match self.try_lock_all()? {
-            Some(locks) => locks,
+        let all = match self.try_lock_all()? {
+            Some(all) => all,
             None => self.lock_all_behind_mark()?,
         };
         self.reach("close:locked")?;
-        Ok(locks)
+        Ok(all)
     }
 
     /// Waits for the calls that are on their way, and keeps new ones from overtaking.
-    fn lock_all_behind_mark(&self) -> Result<(Lock<'_>, Lock<'_>)> {
+    fn lock_all_behind_mark(&self) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
         let gate = Lock::gate(&self.state).map_err(fail)?;
         self.mark_closing(true)?;
         self.reach("close:marked")?;
         let slots = Lock::all_slots(&self.state, self.chunk_count()).map_err(fail)?;
         self.mark_closing(false)?;
-        // Fields drop in order: the slots are released before the gate.
-        Ok((slots, gate))
+        Ok(Lock::joined(gate, slots))
     }
 
     /// Locks all slots if no call is working on any.
-    pub(crate) fn try_lock_all(&self) -> Result<Option<(Lock<'_>, Lock<'_>)>> {
-        let fail = |error| self.state_error("cannot lock", error);
-        let Some(gate) = Lock::try_gate(&self.state).map_err(fail)? else { return Ok(None) };
-        let slots = Lock::try_all_slots(&self.state, self.chunk_count()).map_err(fail)?;
-        Ok(slots.map(|slots| (slots, gate)))
+    pub(crate) fn try_lock_all(&self) -> Result<Option<Lock<'_>>> {
+        Lock::try_all(&self.state).map_err(|error| self.state_error("cannot lock", error))
     }
 
     fn mark_closing(&self, closing: bool) -> Result<()> {
@@ -206,10 +221,17 @@ impl<'a> Upload<'a> {
 
     /// `None` if it fails its checksum.
     fn read_file_name(&self) -> Result<Option<String>> {
-        let mut bytes = vec![0; self.header.name_length as usize];
-        self.state
-            .read_exact_at(&mut bytes, self.header.name_at())
-            .map_err(|error| self.state_error("cannot read", error))?;
+        let (at, length) = (self.header.name_at() as usize, self.header.name_length as usize);
+        let bytes = match self.beginning.get(at..at + length) {
+            Some(bytes) => bytes.to_vec(),
+            None => {
+                let mut bytes = vec![0; length];
+                self.state
+                    .read_exact_at(&mut bytes, at as u64)
+                    .map_err(|error| self.state_error("cannot read", error))?;
+                bytes
+            }
+        };
         let whole = crate::crc::crc32c(&bytes) == self.header.name_crc;
         Ok(whole.then(|| String::from_utf8(bytes).ok()).flatten())
     }
@@ -222,6 +244,12 @@ impl<'a> Upload<'a> {
             .read_exact_at(&mut bytes, self.header.slot_at(number))
             .map_err(|error| self.state_error("cannot read", error))?;
         Ok(Slot::decode(&bytes))
+    }
+
+    /// The table as it was when the upload was opened, if it is short.
+    pub(crate) fn opened_slots(&self) -> Option<impl Iterator<Item = Slot>> {
+        let table = self.header.slot_at(0) as usize..self.header.state_size()? as usize;
+        self.beginning.get(table).map(|table| table.chunks_exact(SLOT_SIZE as usize).map(Slot::decode))
     }
 
     pub(crate) fn write_slot(&self, number: u64, slot: &Slot) -> Result<()> {
@@ -299,9 +327,9 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// What precedes the name; of a `state` of the first version, some of its name and table, and zeros behind its end.
-fn read_head(dir: &Directory, state: &File) -> Result<[u8; HEAD_SIZE]> {
-    let (mut bytes, mut filled) = ([0; HEAD_SIZE], 0);
+/// The first bytes, as many as there are.
+fn read_beginning(dir: &Directory, state: &File) -> Result<Vec<u8>> {
+    let (mut bytes, mut filled) = (vec![0; OPENED_SIZE], 0);
     while filled < HEAD_SIZE {
         match state.read_at(&mut bytes[filled..], filled as u64) {
             Ok(0) if filled < RECORDS_SIZE => return Err(damaged(dir, "it is too short")),
@@ -311,6 +339,7 @@ fn read_head(dir: &Directory, state: &File) -> Result<[u8; HEAD_SIZE]> {
             Err(error) => return Err(dir.error("cannot read", STATE, error)),
         }
     }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
