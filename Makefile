@@ -86,9 +86,9 @@ storm: $(VENV)/.wheel ## a long storm of kills: KILLS= SEED=
 	rm -rf build/storm && mkdir -p build/storm
 	$(BIN)/python bindings/python/tests/storm.py build/storm --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
 
-power-cuts: ## cut the power of real file systems often, as root: ROUNDS= SEED=
+power-cuts: ## cut the power often, as root: of real file systems, and between system calls; ROUNDS= SEED=
 	UPLOAD_SKIP_NOTHING=1 UPLOAD_ROUNDS=$(or $(ROUNDS),30) UPLOAD_SEED=$(or $(SEED),1) \
-		$(CARGO) test --locked -p chunked-upload --test power_cuts -- --nocapture
+		$(CARGO) test --locked -p chunked-upload --features test-seams --test power_cuts --test crash_points -- --nocapture
 
 test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
 	$(BIN)/python -m pytest -q -p no:cacheprovider bindings/gws/tests

@@ -57,10 +57,12 @@ fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
     // There it could be taken for an upload, or for one of the store's own records.
     let inode = |directory: &Path| directory.metadata().map(|there| (there.dev(), there.ino()));
     let root = inode(upload.store.root()).map_err(examine)?;
-    let in_root = inode(&parent).map_err(examine)? == root;
+    let there = inode(&parent).map_err(examine)?;
     let in_upload = parent.parent().is_some_and(|above| inode(above).is_ok_and(|above| above == root))
         && list::names_upload(upload.store, parent.file_name().unwrap_or_default().as_bytes());
-    if in_root || in_upload {
+    // Its own may be known by other names, too.
+    let own = upload.dir.handle.metadata().map(|own| (own.dev(), own.ino())).map_err(examine)?;
+    if there == root || there == own || in_upload {
         return refuse("is in the store itself, or in the directory of an upload");
     }
     Ok(parent.join(name))

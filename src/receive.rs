@@ -225,25 +225,24 @@ impl<'a> Receiving<'a> {
         let (upload, number) = (self.upload, self.chunk.chunk_number);
         let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
         let (start, limit) = (self.shape.tail_start(), self.shape.data_limit());
-        let end = match upload.records()?.tail() {
-            Some(tail) if upload.trust.believes(tail.tag) => tail.value.max(start),
-            // After power loss the mark may be older or newer than the slots: the tail is behind all of them.
+        let mark = upload.records()?.tail();
+        let end = match mark {
+            Some(mark) if upload.trust.believes(mark.tag) => mark.value.max(start),
+            // Where the kernel does not tell, it may be of this boot.
+            Some(mark) if mark.tag == upload.trust.tag() => self.end_of_places(start)?.max(mark.value),
+            // After power loss it may be older or newer than the slots: the tail is behind all of them.
             _ => self.end_of_places(start)?,
         };
         let asked = end.saturating_add(length);
-        let offset = if asked <= limit {
-            upload.write_tail(asked, upload.trust.tag())?;
-            end
-        } else {
-            let left = self.place_left(start, limit, length)?;
-            left.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?
-        };
-        let slot = Slot { offset, length, capacity: length, ..Slot::default() };
-        upload.write_slot(number, &slot.cleared())?;
-        if asked > limit {
-            // A record of whoever had the place before must not be believed after power loss.
+        let offset = if asked <= limit { Some(end) } else { self.place_left(start, limit, length)? };
+        let offset = offset.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?;
+        if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
+            // Somebody may have had this place before: that record must be off the disk before it is another's.
             upload.sync_state()?;
         }
+        let slot = Slot { offset, length, capacity: length, ..Slot::default() };
+        upload.write_tail(end.max(slot.end()), upload.trust.tag())?;
+        upload.write_slot(number, &slot.cleared())?;
         Ok(slot)
     }
 

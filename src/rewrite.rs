@@ -43,8 +43,6 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     }
     let tag = upload.trust.tag();
     upload.write_phase(PhaseRecord { phase: Phase::Ordered, crc32c: 0, tag, grid_is_void: true })?;
-    // At every level: slots of the new file on a disk that knows of the old one only would give two chunks one place.
-    upload.sync_state()?;
     upload.reach("rewrite:ordered")?;
     finish(upload, tag).map(Some)
 }
@@ -126,6 +124,9 @@ fn copy_chunk(
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.
 /// May be repeated from any point.
 pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
+    // The mark, at every level, whoever made it: slots of the new file on a disk that knows of the old one only would give
+    // two chunks one place.
+    upload.sync_state()?;
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
     let crc32c = move_slots(upload, tag)?;

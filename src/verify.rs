@@ -103,7 +103,8 @@ fn verify_finished(upload: &Upload<'_>, file: &File) -> Result<Verification> {
         // In order, whatever the slots say: after power loss they may tell where the chunks lay before a rewrite.
         let crc32c =
             pieces::checksum(file, end, slot.length, &mut buffer, |_| Ok(())).map_err(|e| failed(number, e))?;
-        end = end.saturating_add(slot.length);
+        // One that a check has found damaged keeps its place.
+        end = end.saturating_add(if slot.received() { slot.length } else { slot.capacity });
         // What somebody appended belongs to no chunk: the last one has to answer for it.
         let too_long = number + 1 == upload.chunk_count() && size > end;
         found.add(number, !slot.received() || crc32c != Some(slot.crc32c) || too_long);

@@ -273,3 +273,21 @@ fn of_many_callers_one_wins() {
         assert_eq!(std::fs::read(won[0]).unwrap(), file);
     }
 }
+
+/// An upload's own directory may be known by another name, as in a container: there the copy would replace the original.
+#[test]
+fn nothing_is_moved_into_its_own_directory_by_another_name() {
+    let store = TestStore::new();
+    let (uid, file) = upload(&store);
+    let there = store.dir.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let own = store.root().join(&uid);
+    if !common::succeeds("mount", &["--bind", own.to_str().unwrap(), there.to_str().unwrap()]) {
+        common::skip("may not mount here");
+        return;
+    }
+    let moved = store.move_to(&uid, there.join("file"), true);
+    assert!(common::unmount(&there));
+    assert_eq!(moved.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(store.content(&uid), file);
+}

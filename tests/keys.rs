@@ -241,3 +241,50 @@ fn a_refused_first_chunk_with_a_key_leaves_nothing() {
     assert!(matches!(error, Error::LimitExceeded { limit: "max_total_size", .. }), "{error}");
     assert!(!store.root().exists());
 }
+
+/// The owner destroys the file and removes it while a call reads it again, through a mount it does not believe: nothing
+/// makes it anew.
+#[test]
+fn a_file_that_was_taken_during_a_check_stays_taken() {
+    let store = TestStore::new();
+    seam::set_trust_tag(Some(None));
+    let file = bytes(350);
+    let pieces = cut(&file, CUTS[0]);
+    let [.., uid] = [0, 1, 2, 3].map(|number| send(&store, KEY, &pieces, number).unwrap().upload_uid);
+    let path = store.finished(uid.as_str()).path;
+    std::fs::write(&path, [0; 350]).unwrap();
+    seam::set_hook(Some(std::rc::Rc::new(move |step| {
+        if step == "check:cleared" {
+            let _ = std::fs::remove_file(&path);
+        }
+        Ok(())
+    })));
+    assert!(store.get(uid.as_str()).is_err());
+    seam::set_hook(None);
+    assert_eq!(store.get(uid.as_str()).unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(send(&store, KEY, &pieces, 0).unwrap_err().kind(), ErrorKind::Gone);
+}
+
+/// Power loss took the sector with the name of an upload that somebody has got: it does not begin anew.
+#[test]
+fn what_is_gone_stays_gone_without_its_name() {
+    for moved in [true, false] {
+        let store = TestStore::new();
+        seam::set_trust_tag(Some(Some(100)));
+        let file = bytes(350);
+        let pieces = cut(&file, CUTS[0]);
+        let [.., uid] = [0, 1, 2, 3].map(|number| send(&store, KEY, &pieces, number).unwrap().upload_uid);
+        let to = store.dir.path().join("taken");
+        if moved {
+            store.move_to(uid.as_str(), to, false).unwrap();
+        } else {
+            std::fs::rename(store.finished(uid.as_str()).path, to).unwrap();
+        }
+        let state = store.path(uid.as_str(), "state");
+        let mut disk = std::fs::read(&state).unwrap();
+        disk[512..].fill(0);
+        std::fs::write(&state, disk).unwrap();
+        seam::set_trust_tag(Some(Some(200)));
+        assert_eq!(send(&store, KEY, &pieces, 0).unwrap_err().kind(), ErrorKind::Gone, "moved {moved}");
+    }
+}

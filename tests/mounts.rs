@@ -294,3 +294,19 @@ fn a_slot_from_before_a_rewrite_is_not_taken_for_the_file_s() {
     store.send_piece(&uid, &pieces, 3).unwrap();
     assert_eq!(store.content(&uid), file);
 }
+
+/// Where the kernel does not tell, records of another boot look like those of this one.
+#[test]
+fn an_upload_that_begins_anew_does_not_say_that_all_is_there() {
+    seam::set_trust_tag(Some(None));
+    let sizes: Vec<usize> = (0..64).map(|n| 10 + n % 7).collect();
+    let file = bytes(sizes.iter().sum());
+    let pieces = common::cut(&file, &sizes);
+    let store = TestStore::new();
+    let order: Vec<usize> = std::iter::once(63).chain(0..63).collect();
+    let uid = store.send_pieces(&pieces, &order);
+    die_in("rewrite:ordered", 0, || drop(store.get(&uid)));
+    std::fs::remove_file(store.path(&uid, "ordered")).unwrap();
+    assert!(matches!(store.get(&uid), Err(Error::Incomplete { missing_count: 64, .. })));
+    assert!(!store.send_piece(&uid, &pieces, 0).unwrap().received_all, "after the first of 64");
+}

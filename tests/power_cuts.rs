@@ -231,8 +231,8 @@ fn check_upload(mountpoint: &Path, store: &Store, durability: Durability, upload
     assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file, "after everything was sent");
 }
 
-fn asked(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+fn first_seed() -> u64 {
+    std::env::var("UPLOAD_SEED").map_or(1, |text| text.parse().expect("a number"))
 }
 
 /// Cuts the power under a store of one level, and holds it to what another promises. Answers how many chunks were
@@ -283,7 +283,7 @@ fn on_real_file_systems() {
     // In memory, where it can be: what matters is what is written when, not how fast.
     let place = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let Some(outer) = Image::sized(&place, "xfs", 2048) else { return };
-    let (first, rounds) = (asked("UPLOAD_SEED", 1), asked("UPLOAD_ROUNDS", 1));
+    let (first, rounds) = (first_seed(), common::rounds());
     for kind in ["ext4", "xfs", "btrfs"] {
         for level in LEVELS {
             let promises = (first..first + rounds).map(|seed| cut_power(&outer, kind, level, level, seed));

@@ -365,3 +365,18 @@ fn a_chunk_does_not_call_gone_what_get_would_bring_back() {
     assert_eq!(store.content(&uid), file);
     assert!(sent.unwrap());
 }
+
+/// Of a finished file with one damaged chunk, whose check was killed when it had found that.
+#[test]
+fn verify_after_a_check_that_was_killed() {
+    let file = bytes(1000);
+    seam::set_trust_tag(None);
+    let store = TestStore::new();
+    let uid = store.send_all(&file, 100);
+    store.finished(&uid);
+    damage(&store, &uid, "file", 250);
+    reboot(14);
+    assert_eq!(store.verify(&uid).unwrap().damaged_count, 1);
+    die_in("check:cleared", 0, || drop(store.get(&uid)));
+    assert_eq!(store.verify(&uid).unwrap().damaged_count, 1);
+}

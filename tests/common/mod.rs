@@ -33,6 +33,11 @@ pub fn seeded_bytes(size: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// How much longer than usual tests with random parts are to run.
+pub fn rounds() -> u64 {
+    std::env::var("UPLOAD_ROUNDS").map_or(1, |text| text.parse().expect("a number"))
+}
+
 /// Cuts a file at these sizes.
 pub fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = file;

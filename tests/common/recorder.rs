@@ -269,7 +269,8 @@ impl Recorder {
     }
 }
 
-/// All subsets of up to 7 changes. Of more: every prefix; all but one, and one alone; and some at random.
+/// All subsets of up to 7 changes. Of more: every prefix; all but one, and one alone; and some at random, for which
+/// `UPLOAD_ROUNDS` asks.
 fn subsets(serials: &[usize]) -> Vec<BTreeSet<usize>> {
     let chosen = |is_kept: &dyn Fn(usize) -> bool| -> BTreeSet<usize> {
         (0..serials.len()).filter(|&at| is_kept(at)).map(|at| serials[at]).collect()
@@ -282,8 +283,8 @@ fn subsets(serials: &[usize]) -> Vec<BTreeSet<usize>> {
     for one in 0..count {
         found.extend([chosen(&|at| at == one), chosen(&|at| at != one)]);
     }
-    for round in 0..100 {
-        let bits = super::seeded_bytes(count, (serials[0] * 100 + round) as u64);
+    for round in 0..100 * super::rounds() {
+        let bits = super::seeded_bytes(count, (serials[0] << 20) as u64 + round);
         found.insert(chosen(&|at| bits[at] & 1 == 1));
     }
     found.into_iter().collect()
