@@ -1,6 +1,7 @@
 """Draws what the benches measured: docs/performance/*.svg from build/bench/*.json, of what is there."""
 
 import json
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -158,21 +159,24 @@ def small() -> None:
 
 
 def http() -> None:
-    """Written by another bench: a figure for each server and case, without spread."""
-    found = rows("http")
-    measures = {"wall_s": "seconds", "cpu_s_per_gib": "processor seconds per GiB", "peak_mib": "peak memory, MiB"}
-    measures = {name: label for name, label in measures.items() if any(row.get(name) is not None for row in found)}
-    if not measures:
+    """Of the servers with one connection to a file: horizontal bars, as their names are long."""
+    path = FIGURES / "http.json"
+    if not path.exists():
         return
-    figure, axes = panels(list(measures.values()))
-    for axis, name in zip(axes, measures, strict=True):
-        measured = [row for row in found if row.get(name) is not None]
-        exact = [row | {"figure": dict.fromkeys(("median", "q1", "q3"), row[name])} for row in measured]
-        bars(
-            axis,
-            {server: [(row["case"], row["figure"]) for row in group] for server, group in by("server", exact).items()},
-        )
-        axis.tick_params(axis="x", rotation=15)
+    scenario = json.loads(path.read_text())["scenarios"][0]
+    servers = {name: tries for name, tries in scenario["rows"].items() if "connections" not in name}
+    measures = {"seconds_per_gib": "seconds", "cpu_seconds_per_gib": "processor seconds of the server"}
+    figure, axes = plt.subplots(1, 2, figsize=(2 * WIDTH, HEIGHT), sharey=True)
+    figure.suptitle(f"{scenario['scenario']} over HTTP, per GiB")
+    for axis, (measure, label) in zip(axes, measures.items(), strict=True):
+        medians = [statistics.median(one[measure] for one in tries) for tries in servers.values()]
+        colours = ["tab:blue" if "chunked-upload" in name else "tab:gray" for name in servers]
+        drawn = axis.barh(list(servers), medians, color=colours)
+        axis.bar_label(drawn, fmt=lambda length: f"{length:.2f}", padding=2, fontsize=8)
+        axis.set_xlabel(label)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    axes[0].tick_params(axis="y", labelsize=8)
     save(figure, "http")
 
 
