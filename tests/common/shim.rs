@@ -44,7 +44,7 @@ pub fn build() -> PathBuf {
     BUILT
         .get_or_init(|| {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/faults.c");
-            let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
+            let library = std::env::current_exe().unwrap().with_file_name("faults.so");
             let own = library.with_extension(std::process::id().to_string());
             let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
             let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).status();
