@@ -200,9 +200,12 @@ impl<'a> Receiving<'a> {
         self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
         let in_place = same && slot.offset == held.offset;
-        if !in_place && (*held != Slot::default() || place == Place::Tail) {
-            // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that fails
-            // there takes no more room when it comes again.
+        // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that fails
+        // there takes no more room when it comes again.
+        if place == Place::Tail {
+            self.upload.settle_cleared(&self.records, number, held)?;
+            self.upload.reach("receive:cleared")?;
+        } else if !in_place && *held != Slot::default() {
             self.upload.clear_slot(&self.records, number, held, &slot)?;
             self.upload.reach("receive:cleared")?;
         }

@@ -40,7 +40,7 @@ impl<'a> Upload<'a> {
         let not_found = || Error::NotFound { uid: uid.shown() };
         let dir = Directory::open(store.directory(uid))?.ok_or_else(not_found)?;
         let upload = Upload::open_in(store, uid, dir)?.ok_or_else(not_found)?;
-        let there = !matches!(upload.opened.phase().map(|record| record.phase), Some(Phase::Creating | Phase::Removed));
+        let there = upload.opened.phase().is_none_or(|record| record.phase.is_upload());
         if there && owner::admits(store, uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }
     }
 
@@ -259,6 +259,11 @@ impl<'a> Upload<'a> {
     /// From here on the chunk is missing until it is recorded anew; `slot` keeps its place on record.
     pub(crate) fn clear_slot(&self, records: &Records, number: u64, held: &Slot, slot: &Slot) -> Result<()> {
         self.write_slot(number, &slot.cleared())?;
+        self.settle_cleared(records, number, held)
+    }
+
+    /// What follows when a slot that was `held` is cleared.
+    pub(crate) fn settle_cleared(&self, records: &Records, number: u64, held: &Slot) -> Result<()> {
         if records.lowers_full(number, held) {
             self.write_full(number)?;
         }
