@@ -24,7 +24,7 @@ pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
     {
         let _all = upload.lock_all()?;
         // Somebody else may have been faster.
-        if matches!(upload.phase_of(&upload.records()?)?.phase, Recorded::Removed | Recorded::Creating) {
+        if !upload.phase_of(&upload.records()?)?.phase.is_upload() {
             return Err(upload.not_found());
         }
         mark(upload)?;
@@ -65,14 +65,7 @@ pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
     let Some(dir) = Directory::open(place.to_owned())? else { return Ok(true) };
     let erased = match Upload::open_in(store, uid, dir.try_clone()?)? {
         // With a key it is created aside: here, power loss took the mark of its end.
-        Some(upload)
-            if upload
-                .opened
-                .phase()
-                .is_some_and(|record| matches!(record.phase, Recorded::Removed | Recorded::Creating)) =>
-        {
-            erase_upload(&upload)
-        }
+        Some(upload) if upload.opened.phase().is_some_and(|record| !record.phase.is_upload()) => erase_upload(&upload),
         Some(_) => return Ok(false),
         None => erase(&dir),
     };
@@ -137,8 +130,7 @@ fn clean(
             return removed(None);
         }
     };
-    let leftover = entry.aside
-        || upload.opened.phase().is_some_and(|record| matches!(record.phase, Recorded::Creating | Recorded::Removed));
+    let leftover = entry.aside || upload.opened.phase().is_some_and(|record| !record.phase.is_upload());
     let visible =
         if leftover { store.sees_leftovers() } else { owner::admits(store, entry.uid, upload.header.owner.as_ref()) };
     if !visible {
@@ -147,7 +139,7 @@ fn clean(
     let phase = {
         let Some(_all) = upload.try_lock_all()? else { return Ok(None) };
         let phase = match upload.records()?.phase().map(|record| record.phase) {
-            Some(Recorded::Creating | Recorded::Removed) => None,
+            Some(phase) if !phase.is_upload() => None,
             _ if entry.aside => None,
             Some(Recorded::Gone) => Some(Phase::Gone),
             Some(Recorded::Complete) if upload.dir.file_size(FILE)?.is_some() => Some(Phase::Complete),

@@ -243,6 +243,13 @@ pub(crate) enum Phase {
     Removed = 6,
 }
 
+impl Phase {
+    /// Whether there is an upload, for any call but a cleanup.
+    pub(crate) fn is_upload(self) -> bool {
+        !matches!(self, Phase::Creating | Phase::Removed)
+    }
+}
+
 /// The phase, and what is known of the finished file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PhaseRecord {

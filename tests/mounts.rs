@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, seam};
+use chunked_upload::{Durability, Error, ErrorKind, Options, seam};
 use common::{TestStore, bytes, die_in, dies_at, entries, in_child, seeded_bytes};
 
 /// From here on this thread sees the store through this mount.
@@ -21,18 +21,6 @@ fn die_at(step: &'static str, nth: usize, tag: Option<u32>, call: impl FnOnce())
         seam::set_trust_tag(Some(tag));
         call();
     });
-}
-
-fn send(store: &TestStore, uid: &str, total: usize, count: u64, number: u64, content: &[u8]) -> String {
-    let chunk = Chunk {
-        upload_uid: uid,
-        total_size: total as u64,
-        chunk_number: number,
-        chunk_count: count,
-        content,
-        ..Chunk::default()
-    };
-    store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
 }
 
 /// Cut so that everything has to be brought into order.
@@ -119,16 +107,16 @@ fn the_tail_of_a_reopened_upload_is_behind_all_places() {
     let store = TestStore::new();
     mount(100);
     let piece = |size, seed| seeded_bytes(size, seed);
-    let uid = send(&store, "", 30, 3, 0, &piece(2, 1));
+    let uid = store.send_content("", 30, 3, 0, &piece(2, 1));
     for (number, content) in [(1, piece(6, 2)), (2, piece(25, 3)), (2, piece(22, 4))] {
-        send(&store, &uid, 30, 3, number, &content);
+        store.send_content(&uid, 30, 3, number, &content);
     }
     let finished = std::fs::File::options().write(true).open(store.finished(&uid).path).unwrap();
     mount(200);
     finished.write_all_at(&[0xff; 2], 3).unwrap();
     assert!(matches!(store.get(&uid), Err(Error::Incomplete { missing_count: 1, first_missing: 1, .. })));
     for (number, content) in [(1, piece(7, 5)), (2, piece(25, 6)), (2, piece(21, 7))] {
-        send(&store, &uid, 30, 3, number, &content);
+        store.send_content(&uid, 30, 3, number, &content);
     }
     assert_eq!(store.content(&uid), [piece(2, 1), piece(7, 5), piece(21, 7)].concat());
 }
@@ -146,10 +134,10 @@ fn an_upload_that_lost_its_copy_begins_anew() {
     let (two, three) = (seeded_bytes(105, 8), seeded_bytes(55, 9));
     let error = store.get(&uid).unwrap_err();
     assert!(matches!(error, Error::Incomplete { missing_count: 4, .. }), "{error}");
-    send(&store, &uid, 350, 4, 0, &file[..100]);
-    send(&store, &uid, 350, 4, 1, &file[100..190]);
-    send(&store, &uid, 350, 4, 2, &two);
-    send(&store, &uid, 350, 4, 3, &three);
+    store.send_content(&uid, 350, 4, 0, &file[..100]);
+    store.send_content(&uid, 350, 4, 1, &file[100..190]);
+    store.send_content(&uid, 350, 4, 2, &two);
+    store.send_content(&uid, 350, 4, 3, &three);
     assert_eq!(store.content(&uid), [&file[..190], &two, &three].concat());
 }
 
@@ -211,9 +199,9 @@ fn a_repeat_that_dies_loses_nothing() {
 fn a_repeated_empty_chunk_is_never_missing() {
     let store = TestStore::new();
     mount(100);
-    let uid = send(&store, "", 10, 3, 0, b"abc");
-    send(&store, &uid, 10, 3, 1, b"");
-    send(&store, &uid, 10, 3, 2, b"defghij");
+    let uid = store.send_content("", 10, 3, 0, b"abc");
+    store.send_content(&uid, 10, 3, 1, b"");
+    store.send_content(&uid, 10, 3, 2, b"defghij");
     mount(200);
     let (state, seen) = (store.path(&uid, "state"), Rc::new(Cell::new(0)));
     let count = seen.clone();
@@ -222,7 +210,7 @@ fn a_repeated_empty_chunk_is_never_missing() {
         count.set(count.get() + 1);
         Ok(())
     })));
-    send(&store, &uid, 10, 3, 1, b"");
+    store.send_content(&uid, 10, 3, 1, b"");
     seam::set_hook(None);
     assert!(seen.get() > 1);
     assert_eq!(store.content(&uid), b"abcdefghij");

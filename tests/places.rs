@@ -5,7 +5,7 @@ mod common;
 
 use std::rc::Rc;
 
-use chunked_upload::{Chunk, Durability, Options, seam};
+use chunked_upload::{Durability, Options, seam};
 use common::{TestStore, bytes, cut, die_in, kill_self, seeded_bytes};
 
 /// From here on this thread sees the store through this mount; `None`: the kernel does not tell.
@@ -13,19 +13,7 @@ fn mount(tag: Option<u32>) {
     seam::set_trust_tag(Some(tag));
 }
 
-/// Sends a chunk and answers the uid. The name is empty, so the slots begin at 512: each sector has 16.
-fn send(store: &TestStore, uid: &str, total: usize, count: u64, number: u64, content: &[u8]) -> String {
-    let chunk = Chunk {
-        upload_uid: uid,
-        total_size: total as u64,
-        chunk_number: number,
-        chunk_count: count,
-        content,
-        ..Chunk::default()
-    };
-    store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
-}
-
+/// The name is empty, so the slots begin at 512, and each sector has 16.
 const SLOTS_0_TO_15: std::ops::Range<usize> = 512..1024;
 
 fn state(store: &TestStore, uid: &str) -> Vec<u8> {
@@ -60,11 +48,11 @@ fn lose_slots(store: &TestStore, uid: &str, disk: &[u8]) {
 #[test]
 fn room_that_is_used_again_is_behind_no_later_chunk_s() {
     let store = TestStore::new();
-    let uid = send(&store, "", 1000, 3, 2, &seeded_bytes(900, 1));
-    send(&store, &uid, 1000, 3, 0, &seeded_bytes(600, 2));
-    send(&store, &uid, 1000, 3, 0, &seeded_bytes(700, 3));
-    send(&store, &uid, 1000, 3, 1, &seeded_bytes(200, 4));
-    send(&store, &uid, 1000, 3, 2, &seeded_bytes(100, 5));
+    let uid = store.send_content("", 1000, 3, 2, &seeded_bytes(900, 1));
+    store.send_content(&uid, 1000, 3, 0, &seeded_bytes(600, 2));
+    store.send_content(&uid, 1000, 3, 0, &seeded_bytes(700, 3));
+    store.send_content(&uid, 1000, 3, 1, &seeded_bytes(200, 4));
+    store.send_content(&uid, 1000, 3, 2, &seeded_bytes(100, 5));
     assert_eq!(store.content(&uid), [seeded_bytes(700, 3), seeded_bytes(200, 4), seeded_bytes(100, 5)].concat());
 }
 
@@ -75,17 +63,17 @@ fn a_place_that_was_left_is_not_on_the_disk_when_another_gets_it() {
     for (first, second) in [(Some(100), Some(100)), (Some(100), Some(200)), (None, None)] {
         let store = TestStore::new();
         mount(first);
-        let uid = send(&store, "", 2000, 20, 0, &seeded_bytes(100, 1));
-        send(&store, &uid, 2000, 20, 1, &seeded_bytes(120, 2));
+        let uid = store.send_content("", 2000, 20, 0, &seeded_bytes(100, 1));
+        store.send_content(&uid, 2000, 20, 1, &seeded_bytes(120, 2));
         let disk = state(&store, &uid);
-        send(&store, &uid, 2000, 20, 1, &seeded_bytes(100, 3));
+        store.send_content(&uid, 2000, 20, 1, &seeded_bytes(100, 3));
         mount(second);
         let disk = disk_behind(&store, &uid, disk, || {
-            send(&store, &uid, 2000, 20, 17, &seeded_bytes(110, 4));
+            store.send_content(&uid, 2000, 20, 17, &seeded_bytes(110, 4));
         });
         lose_slots(&store, &uid, &disk);
-        send(&store, &uid, 2000, 20, 17, &seeded_bytes(110, 4));
-        send(&store, &uid, 2000, 20, 1, &seeded_bytes(120, 2));
+        store.send_content(&uid, 2000, 20, 17, &seeded_bytes(110, 4));
+        store.send_content(&uid, 2000, 20, 1, &seeded_bytes(120, 2));
         assert_eq!(store.verify(&uid).unwrap().damaged_count, 0, "{first:?} {second:?}");
     }
 }
@@ -95,18 +83,18 @@ fn a_place_that_was_left_is_not_on_the_disk_when_another_gets_it() {
 fn a_repeated_call_does_not_write_where_the_disk_has_another() {
     let store = TestStore::new();
     mount(Some(100));
-    let uid = send(&store, "", 1000, 20, 0, &seeded_bytes(900, 1));
-    send(&store, &uid, 1000, 20, 1, &seeded_bytes(500, 2));
+    let uid = store.send_content("", 1000, 20, 0, &seeded_bytes(900, 1));
+    store.send_content(&uid, 1000, 20, 1, &seeded_bytes(500, 2));
     let disk = state(&store, &uid);
-    send(&store, &uid, 1000, 20, 1, &seeded_bytes(550, 3));
+    store.send_content(&uid, 1000, 20, 1, &seeded_bytes(550, 3));
     let seventeen = || {
-        send(&store, &uid, 1000, 20, 17, &seeded_bytes(300, 4));
+        store.send_content(&uid, 1000, 20, 17, &seeded_bytes(300, 4));
     };
     let disk = disk_behind(&store, &uid, disk, || die_in("synced:state", 0, seventeen));
     let disk = disk_behind(&store, &uid, disk, seventeen);
     lose_slots(&store, &uid, &disk);
-    send(&store, &uid, 1000, 20, 17, &seeded_bytes(300, 4));
-    send(&store, &uid, 1000, 20, 1, &seeded_bytes(500, 2));
+    store.send_content(&uid, 1000, 20, 17, &seeded_bytes(300, 4));
+    store.send_content(&uid, 1000, 20, 1, &seeded_bytes(500, 2));
     assert_eq!(store.verify(&uid).unwrap().damaged_count, 0);
 }
 
@@ -122,7 +110,7 @@ fn slots_are_not_moved_before_the_mark_is_on_the_disk() {
         let pieces = cut(&file, &sizes);
         let mut uid = String::new();
         for number in (0..20).rev() {
-            uid = send(&store, &uid, file.len(), 20, number as u64, pieces[number]);
+            uid = store.send_content(&uid, file.len(), 20, number as u64, pieces[number]);
         }
         let before = state(&store, &uid);
         die_in("rewrite:ordered", 0, || drop(store.get(&uid)));

@@ -122,6 +122,19 @@ impl TestStore {
         uid
     }
 
+    /// Sends a chunk of these bytes and answers the uid. The name is empty.
+    pub fn send_content(&self, uid: &str, total: usize, count: u64, number: u64, content: &[u8]) -> String {
+        let chunk = Chunk {
+            upload_uid: uid,
+            total_size: total as u64,
+            chunk_number: number,
+            chunk_count: count,
+            content,
+            ..Chunk::default()
+        };
+        self.store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
+    }
+
     pub fn send_piece(&self, uid: &str, pieces: &[&[u8]], number: usize) -> Result<Receipt> {
         self.store.handle_chunk(&Chunk {
             upload_uid: uid,
