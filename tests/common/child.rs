@@ -13,6 +13,12 @@ pub fn fork(body: impl FnOnce()) -> Child {
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid == 0 {
+        // The usual hook prints by way of locks that another thread may have held when this one forked.
+        std::panic::set_hook(Box::new(|info| {
+            let text = format!("in a child: {info}\n");
+            // SAFETY: `text` is as long as that.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+        }));
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         // SAFETY: ends this process without running anything.
         unsafe { libc::_exit(if ended.is_ok() { 0 } else { 101 }) };
