@@ -7,6 +7,7 @@
 #[path = "../../tests/common/child.rs"]
 pub mod child;
 mod figures;
+pub mod least;
 mod memory;
 mod report;
 mod settings;

@@ -150,7 +150,7 @@ pub fn engine(directory: &Path, plan: &Plan, content: &[u8], level: Durability, 
 }
 
 /// Not every byte: tests do that.
-fn check(path: &Path, plan: &Plan, content: &[u8]) {
+pub fn check(path: &Path, plan: &Plan, content: &[u8]) {
     assert_eq!(std::fs::metadata(path).unwrap().len(), plan.total);
     let &(_, offset, length) = plan.chunks.last().expect("a chunk");
     let mut found = vec![0; length];

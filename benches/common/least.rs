@@ -1,0 +1,129 @@
+//! The least that receiving can be where nothing is remembered between calls and each byte is checked: the calls that
+//! nothing can be taken from, without the looks that the engine takes beside them. What is left of a target then is the
+//! machine's, not the engine's.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::time::Instant;
+
+use super::transfer::{Plan, Took, check, cpu_seconds};
+
+const HEAD: usize = 512;
+const SLOT: u64 = 32;
+/// Room is reserved by so much, as the engine does.
+const WINDOW: u64 = 64 << 20;
+
+/// A file, in chunks of one size.
+pub fn receive(directory: &Path, plan: &Plan, content: &[u8], reserves: bool) -> Took {
+    let upload = directory.join("least");
+    let (cpu, start) = (cpu_seconds(), Instant::now());
+    make(&upload, |dir| {
+        create_at(dir, c"data");
+        create_at(dir, c"state").write_all_at(&[1; HEAD], 0).unwrap();
+    });
+    for &(number, offset, length) in &plan.chunks {
+        let chunk = &content[..length];
+        let checksum = crc_fast::crc32_iscsi(chunk);
+        let dir = open(&upload);
+        let state = open_at(&dir, c"state");
+        lock(&state, number, libc::F_WRLCK);
+        let (mut head, mut slot) = ([0; HEAD], [0; SLOT as usize]);
+        state.read_exact_at(&mut head, 0).unwrap();
+        let data = open_at(&dir, c"data");
+        let slot_at = HEAD as u64 + number * SLOT;
+        // Nothing is there yet.
+        let _ = state.read_at(&mut slot, slot_at).unwrap();
+        if reserves && offset % WINDOW == 0 {
+            reserve(&data, offset, WINDOW.min(plan.total - offset));
+        }
+        data.write_all_at(chunk, offset).unwrap();
+        slot[..4].copy_from_slice(&checksum.to_le_bytes());
+        state.write_all_at(&slot, slot_at).unwrap();
+        lock(&state, number, libc::F_UNLCK);
+    }
+    rename(&open(&upload));
+    let took = Took { all: start.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu, ..Took::default() };
+    check(&upload.join("file"), plan, content);
+    std::fs::remove_dir_all(upload).unwrap();
+    took
+}
+
+/// Uploads of one chunk, each asked for at once.
+pub fn small(root: &Path, count: u32, content: &[u8]) {
+    const GATE: u64 = 1 << 62;
+    std::fs::DirBuilder::new().mode(0o700).create(root).unwrap();
+    for number in 0..count {
+        let upload = root.join(format!("{number:032x}"));
+        make(&upload, |dir| {
+            let state = create_at(dir, c"state");
+            lock(&state, GATE, libc::F_WRLCK);
+            create_at(dir, c"data").write_all_at(content, 0).unwrap();
+            let mut head = [1; HEAD + SLOT as usize];
+            head[HEAD..HEAD + 4].copy_from_slice(&crc_fast::crc32_iscsi(content).to_le_bytes());
+            state.write_all_at(&head, 0).unwrap();
+            lock(&state, GATE, libc::F_UNLCK);
+        });
+        let dir = open(&upload);
+        let state = open_at(&dir, c"state");
+        lock(&state, 0, libc::F_WRLCK);
+        let mut head = [0; HEAD + SLOT as usize];
+        state.read_exact_at(&mut head, 0).unwrap();
+        rename(&dir);
+        state.write_all_at(&head[..SLOT as usize], 64).unwrap();
+        lock(&state, 0, libc::F_UNLCK);
+    }
+}
+
+/// A directory, and what is in it.
+fn make(path: &Path, fill: impl FnOnce(&File)) {
+    std::fs::DirBuilder::new().mode(0o700).create(path).unwrap();
+    fill(&open(path));
+}
+
+fn open(directory: &Path) -> File {
+    let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).unwrap();
+    // SAFETY: `path` ends with NUL, and the descriptor is nobody else's.
+    unsafe { file(libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)) }
+}
+
+fn open_at(dir: &File, name: &CStr) -> File {
+    // SAFETY: `name` ends with NUL, and the descriptor is nobody else's.
+    unsafe { file(libc::openat(dir.as_raw_fd(), name.as_ptr(), libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC)) }
+}
+
+fn create_at(dir: &File, name: &CStr) -> File {
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `name` ends with NUL, and the descriptor is nobody else's.
+    unsafe { file(libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, 0o600)) }
+}
+
+/// # Safety
+/// Nobody else knows the descriptor, if it is one.
+unsafe fn file(descriptor: i32) -> File {
+    assert!(descriptor >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: just opened.
+    unsafe { File::from_raw_fd(descriptor) }
+}
+
+fn lock(state: &File, number: u64, kind: i32) {
+    // SAFETY: all zeros is a valid flock.
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    (range.l_type, range.l_start, range.l_len) = (kind as i16, number as i64, 1);
+    // SAFETY: `range` outlives the call.
+    assert_eq!(unsafe { libc::fcntl(state.as_raw_fd(), libc::F_OFD_SETLKW, &range) }, 0);
+}
+
+fn reserve(data: &File, offset: u64, length: u64) {
+    // SAFETY: no pointers are passed. Where it is not supported, it is not needed.
+    unsafe { libc::fallocate(data.as_raw_fd(), 0, offset as i64, length as i64) };
+}
+
+fn rename(dir: &File) {
+    let fd = dir.as_raw_fd();
+    // SAFETY: both names end with NUL.
+    assert_eq!(unsafe { libc::renameat(fd, c"data".as_ptr(), fd, c"file".as_ptr()) }, 0);
+}
