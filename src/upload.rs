@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::directory::{Directory, FILE, STATE, sync_parents};
+use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
     self, COUNTED_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark, OTHER_VERSION,
@@ -78,8 +78,13 @@ impl<'a> Upload<'a> {
         {
             return Ok(false);
         }
-        let taken = record.is_some_and(|record| record.phase == Phase::Complete) && self.dir.file_size(FILE)?.is_none();
-        Ok(!taken)
+        let complete = record.is_some_and(|record| record.phase == Phase::Complete);
+        for name in [FILE, ORDERED, DATA] {
+            if !complete || self.dir.file_size(name)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn chunk_count(&self) -> u64 {
