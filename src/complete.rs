@@ -20,6 +20,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::path::PathBuf;
 
+use crate::beginning::Beginning;
 use crate::crc::Combined;
 use crate::directory::{CLAIM, DATA, FILE, ORDERED};
 use crate::error::{Error, Result};
@@ -89,8 +90,8 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
 pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let _all = upload.lock_all()?;
     match resolve(upload)? {
-        (_, Resolved::Receiving(_)) => Ok(()),
-        (records, Resolved::Complete(record)) => secure(upload, &records, record).map(|_| ()),
+        (_, Resolved::Receiving { .. }) => Ok(()),
+        (beginning, Resolved::Complete(record)) => secure(upload, &beginning.records(), record).map(|_| ()),
     }
 }
 
@@ -98,9 +99,9 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
 pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
-            (records, Resolved::Complete(record)) => return secure(upload, &records, record),
-            (records, Resolved::Receiving(data)) => {
-                let table = Table::read(upload)?;
+            (beginning, Resolved::Complete(record)) => return secure(upload, &beginning.records(), record),
+            (beginning, Resolved::Receiving { size }) => {
+                let table = Table::read_in(upload, &beginning)?;
                 if table.missing_count > 0 {
                     return Err(table.incomplete(upload));
                 }
@@ -109,17 +110,25 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                     let (uid, received_size) = (upload.uid.shown(), table.received_size);
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
                 }
+                // Opened by those who read or change it: mostly it is there as it should be, and only gets its name.
+                let data = || upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished());
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
-                let size = upload.dir.file_size(DATA)?;
-                let believe = !table.in_place || size >= Some(declared_size);
-                let whole = (believe && table.believed) || check(upload, DATA, &data, believe)?;
+                let believe = !table.in_place || size >= declared_size;
+                let whole = (believe && table.believed) || check(upload, DATA, &data()?, believe)?;
                 if whole {
-                    digest::check_whole(upload, &data, table.crc32c)?;
+                    digest::check_whole(upload, data, table.crc32c)?;
                 }
+                let records = beginning.records();
                 let finished = match (whole, table.in_place) {
-                    (true, true) => Some(finish_in_place(upload, &data, size, &table)?),
-                    (true, false) => rewrite::rewrite(upload, &data)?,
+                    (true, true) => {
+                        if size != declared_size {
+                            let cut = data()?.set_len(declared_size);
+                            cut.map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
+                        }
+                        Some(finish_in_place(upload, &records, &table)?)
+                    }
+                    (true, false) => rewrite::rewrite(upload, &data()?)?,
                     (false, _) => None,
                 };
                 // Not by way of `resolve`: what was just made need not be believed, but is known.
@@ -133,22 +142,25 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
 
 /// Where an upload stands, under all slots; beside the records that tell it.
 enum Resolved {
-    /// Chunks may come; they are in this file.
-    Receiving(File),
+    /// Chunks may come; `data` is there, and of this size.
+    Receiving { size: u64 },
     /// The finished file is there, and is what it should be.
     Complete(PhaseRecord),
 }
 
 /// Finishes what a crash interrupted, and checks a finished file that is not to be believed.
-fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
+fn resolve(upload: &Upload<'_>) -> Result<(Beginning, Resolved)> {
     let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     loop {
-        let records = upload.records()?;
-        let record = upload.phase_of(&records)?;
+        let beginning = upload.beginning()?;
+        let record = upload.phase_of(&beginning.records())?;
         match record.phase {
             Phase::Receiving => {
-                if let Some(data) = upload.dir.open_file(DATA)? {
-                    return Ok((records, Resolved::Receiving(data)));
+                if let Some(size) = upload.dir.file_size(DATA)? {
+                    return Ok((beginning, Resolved::Receiving { size }));
+                } else if upload.dir.open_file(DATA)?.is_some() {
+                    // Not one of ours: reading it will fail.
+                    return Ok((beginning, Resolved::Receiving { size: 0 }));
                 } else if there(FILE)? {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {
@@ -166,7 +178,7 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
                     if let Some(record) = check_finished(upload, record, &file)? {
-                        return Ok((records, Resolved::Complete(record)));
+                        return Ok((beginning, Resolved::Complete(record)));
                     }
                 }
                 // A file its owner took never comes back: only after power loss can these be it.
@@ -265,13 +277,11 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
     Ok(whole)
 }
 
-/// All chunks lie in order: no byte is read or written.
-fn finish_in_place(upload: &Upload<'_>, data: &File, size: Option<u64>, table: &Table) -> Result<PhaseRecord> {
-    // What is left of a rewrite that a re-sent chunk made needless must not be taken for this file later.
-    upload.dir.remove(ORDERED)?;
-    let total_size = upload.header.shape.total_size;
-    if size != Some(total_size) {
-        data.set_len(total_size).map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
+/// All chunks lie in order, in a file of the right size: no byte is read or written.
+fn finish_in_place(upload: &Upload<'_>, records: &Records, table: &Table) -> Result<PhaseRecord> {
+    if rewrite::may_have_begun(upload, records) {
+        // What is left of one that a re-sent chunk made needless must not be taken for this file later.
+        upload.dir.remove(ORDERED)?;
     }
     upload.reach("complete:cut")?;
     upload.dir.rename(DATA, FILE)?;
@@ -323,11 +333,17 @@ struct Table {
 }
 
 impl Table {
+    /// As it is now.
     fn read(upload: &Upload<'_>) -> Result<Table> {
+        Table::read_in(upload, &upload.beginning()?)
+    }
+
+    /// As it was when its beginning was read, if it is short.
+    fn read_in(upload: &Upload<'_>, beginning: &Beginning) -> Result<Table> {
         let (mut missing_count, mut first_missing, mut received_size) = (0, 0, 0_u64);
         let (mut in_place, mut believed) = (true, true);
         let mut crc = Combined::new();
-        upload.for_each_slot(0, |number, slot| {
+        upload.for_each_slot_in(beginning, |number, slot| {
             if slot.received() {
                 believed &= upload.trust.believes(slot.tag);
                 in_place &= slot.length == 0 || slot.offset == received_size;

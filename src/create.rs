@@ -1,7 +1,8 @@
 //! The first chunk: an upload comes into being.
 //!
-//! `state` is made first and says that the upload is being created: then it is no upload for anybody, and what a crash
-//! leaves of it is swept away by a cleanup. The gate is held meanwhile, so no cleanup takes a live one for a dead one.
+//! `state` is made first and written last: until then there is no upload for anybody, and what a crash leaves is swept away
+//! by a cleanup. The gate is held meanwhile, so no cleanup takes a live one for a dead one. Where the store keeps a sum
+//! of its uploads, `state` says before that it is in the sum, and that the upload is being created.
 //!
 //! Nobody knows a random uid before the call returns. The uid of a key is known before: such an upload is built aside and
 //! renamed, and who finds that another was faster joins that one.
@@ -14,7 +15,9 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digests;
 use crate::directory::{DATA, Directory, STATE, check_root, mode_of, open_directory, sync_parents};
 use crate::error::{Error, Result};
-use crate::format::{COUNTED_AT, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, Slot};
+use crate::format::{
+    COUNTED_AT, HEAD_SIZE, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, SLOT_SIZE, Slot, TAIL_AT,
+};
 use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::store::Store;
@@ -107,7 +110,8 @@ impl<'a> New<'a> {
         let mut unfinished = Unfinished { store, path: Some(path.to_owned()), counted: None };
         let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
         reach("create:directory")?;
-        let state = match dir.create_file(STATE, store.options().state_mode()) {
+        let state_mode = store.options().state_mode();
+        let state = match dir.create_masked_file(STATE, state_mode) {
             // A cleanup found the empty directory.
             Err(Error::Io { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
@@ -122,35 +126,29 @@ impl<'a> New<'a> {
         if status.links == 0 {
             return Ok(false);
         }
+        dir.unmask(STATE, &state, &status, state_mode)?;
         let tag = Trust::now(&store.boot, status.mount).tag();
-        let mut phase = PhaseRecord { phase: Phase::Creating, crc32c: 0, tag, grid_is_void: false };
         // The tail is behind this chunk, if the chunk lies in it.
         let size = chunk.content.len() as u64;
         let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
         let level = store.options().durability;
         // One that others may join keeps its promises only when its name is on disk: then the level is raised.
         let first_level = if place.is_some() { Durability::Process } else { level };
+        let mut phase = PhaseRecord { phase: Phase::Creating, crc32c: 0, tag, grid_is_void: false };
         let mut head = header.first_bytes(chunk.file_name, phase, tail, first_level);
-        head[COUNTED_AT as usize] = promise.is_some().into();
         let failed = |error| dir.error("cannot write", STATE, error);
-        if self.state_size <= SMALL_STATE {
-            // Growing the file as it is written costs less than a call that only grows it.
-            head.resize(self.state_size as usize, 0);
-        } else {
-            state.set_len(self.state_size).map_err(failed)?;
-        }
-        state.write_all_at(&head, 0).map_err(failed)?;
         if let Some(promise) = promise {
+            head[COUNTED_AT as usize] = 1;
+            state.set_len(self.state_size).and_then(|()| state.write_all_at(&head, 0)).map_err(failed)?;
             unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
             promise.keep();
         }
         reach("create:state")?;
 
         let slot = self.write_content(&dir, tag)?;
-        state.write_all_at(&slot.encode(), header.slot_at(chunk.chunk_number)).map_err(failed)?;
-        reach("create:recorded")?;
         phase.phase = Phase::Receiving;
-        state.write_all_at(&phase.encode(), PHASE_AT).map_err(failed)?;
+        head[PHASE_AT as usize..TAIL_AT as usize].copy_from_slice(&phase.encode());
+        self.write_state(&state, head, &slot).map_err(failed)?;
         reach("create:marked")?;
         let durable = level == Durability::Chunk;
         if durable {
@@ -173,6 +171,22 @@ impl<'a> New<'a> {
         }
         unfinished.path = None;
         Ok(true)
+    }
+
+    /// Writes all of `state`, of which `head` precedes the table. The first sector comes last: with it, there is an upload.
+    fn write_state(&self, state: &File, mut head: Vec<u8>, slot: &Slot) -> io::Result<()> {
+        let slot_at = self.header.slot_at(self.chunk.chunk_number);
+        if self.state_size <= SMALL_STATE {
+            // In one page: who dies leaves all of it, or nothing.
+            head.resize(self.state_size as usize, 0);
+            head[slot_at as usize..][..SLOT_SIZE as usize].copy_from_slice(&slot.encode());
+            return state.write_all_at(&head, 0);
+        }
+        state.set_len(self.state_size)?;
+        let (first, name) = head.split_at(HEAD_SIZE);
+        state.write_all_at(&slot.encode(), slot_at)?;
+        state.write_all_at(name, HEAD_SIZE as u64)?;
+        state.write_all_at(first, 0)
     }
 
     /// `None` if a cleanup took it away.
@@ -198,14 +212,8 @@ impl<'a> New<'a> {
             Place::Own { offset, .. } => offset,
             Place::Tail => shape.tail_start(),
         };
-        let write = || -> io::Result<()> {
-            if let Some(window) = shape.window(offset, size) {
-                space::reserve(&data, window)?;
-            }
-            data.write_all_at(chunk.content, offset)
-        };
-        write().map_err(|error| dir.error("cannot write", DATA, error))?;
         let durable = self.store.options().durability == Durability::Chunk;
+        space::write(&data, &shape, chunk.content, offset).map_err(|error| dir.error("cannot write", DATA, error))?;
         if durable {
             dir.sync_file(DATA, &data)?;
         }

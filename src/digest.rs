@@ -71,11 +71,12 @@ pub(crate) fn checked_crc32c(chunk: &Chunk<'_>) -> Result<u32> {
     Err(Error::ChecksumMismatch(format!("chunk {number}, {size} bytes, does not have the {name} that came with it")))
 }
 
-/// Compares the whole file with what was declared of it. Under all slots, with all chunks there; they may lie in any order.
+/// Compares the whole file with what was declared of it; opens `data` if it has to be read. Under all slots, with all
+/// chunks there; they may lie in any order.
 ///
 /// How far it has come is kept on record, so that a check that is cut off goes on where it stopped, and one that was
 /// done is not done again.
-pub(crate) fn check_whole(upload: &Upload<'_>, data: &File, crc32c: u32) -> Result<()> {
+pub(crate) fn check_whole(upload: &Upload<'_>, data: impl Fn() -> Result<File>, crc32c: u32) -> Result<()> {
     let expected = &upload.header.expected;
     let differs = |name| {
         let uid = upload.uid.shown();
@@ -85,7 +86,7 @@ pub(crate) fn check_whole(upload: &Upload<'_>, data: &File, crc32c: u32) -> Resu
         return differs("crc32c");
     }
     match expected.sha256 {
-        Some(expected) if expected != hash(upload, data)? => differs("sha-256"),
+        Some(expected) if expected != hash(upload, &data()?)? => differs("sha-256"),
         _ => Ok(()),
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::{seam, sys};
+use crate::seam;
+use crate::sys::{self, Status};
 
 /// The header and the table.
 pub(crate) const STATE: &CStr = c"state";
@@ -96,16 +97,25 @@ impl Directory {
 
     /// Makes a new file with just this mode, whatever the umask.
     pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
+        let file = self.create_masked_file(name, mode)?;
+        let status = sys::status(&file).map_err(|error| self.error("cannot examine", name, error))?;
+        self.unmask(name, &file, &status, mode)?;
+        Ok(file)
+    }
+
+    /// Makes a new file; the umask may have taken from its mode.
+    pub(crate) fn create_masked_file(&self, name: &CStr, mode: u32) -> Result<File> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let create = || {
-            let file = sys::open_at(&self.handle, name, flags, mode)?;
-            // Asking costs less than changing nothing.
-            if mode_of(&file)? != mode {
-                file.set_permissions(Permissions::from_mode(mode))?;
-            }
-            Ok(file)
-        };
-        create().map_err(|error| self.error("cannot create", name, error))
+        sys::open_at(&self.handle, name, flags, mode).map_err(|error| self.error("cannot create", name, error))
+    }
+
+    /// Gives a new file the mode it was to have. It mostly does: asking costs less than changing nothing.
+    pub(crate) fn unmask(&self, name: &CStr, file: &File, status: &Status, mode: u32) -> Result<()> {
+        if status.mode == mode {
+            return Ok(());
+        }
+        let set = file.set_permissions(Permissions::from_mode(mode));
+        set.map_err(|error| self.error("cannot set the mode of", name, error))
     }
 
     /// The size of a file that is there.

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::complete;
 use crate::digest::Digests;
@@ -63,11 +62,15 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
 fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -> Result<Option<bool>> {
     let _slot = upload.lock_slot(&upload.opened, chunk.chunk_number)?;
     upload.reach("receive:locked")?;
-    let records = upload.records()?;
+    let beginning = upload.beginning()?;
+    let records = beginning.records();
     let record = upload.phase_of(&records)?;
     match record.phase {
         Phase::Receiving => match upload.dir.open_file(DATA)? {
-            Some(data) => Receiving::new(upload, chunk, crc32c, records, record, data)?.receive().map(Some),
+            Some(data) => {
+                let held = upload.slot_in(&beginning, chunk.chunk_number)?;
+                Receiving::new(upload, chunk, crc32c, records, record, data)?.receive(&held).map(Some)
+            }
             None => Ok(None),
         },
         Phase::Ordered => Ok(None),
@@ -141,15 +144,14 @@ impl<'a> Receiving<'a> {
         Ok(Receiving { upload, chunk, crc32c, records, shape, data, durable })
     }
 
-    /// Says whether all chunks are there then.
-    fn receive(&self) -> Result<bool> {
+    /// Receives the chunk, of which `held` is on record. Says whether all chunks are there then.
+    fn receive(&self, held: &Slot) -> Result<bool> {
         let number = self.chunk.chunk_number;
-        let held = self.upload.slot(number)?;
-        let same = self.is_same(&held)?;
+        let same = self.is_same(held)?;
         if same && self.upload.trust.believes(held.tag) {
-            self.sync_repeat(&held)?;
+            self.sync_repeat(held)?;
         } else {
-            let slot = self.write(&held, same)?;
+            let slot = self.write(held, same)?;
             let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
             self.upload.write_slot(number, &Slot { crc32c: self.crc32c, tag, ..slot })?;
             self.upload.reach("receive:recorded")?;
@@ -157,7 +159,7 @@ impl<'a> Receiving<'a> {
                 self.upload.sync_state()?;
             }
         }
-        self.received_all(&held)
+        self.received_all(held)
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
@@ -209,13 +211,8 @@ impl<'a> Receiving<'a> {
             self.upload.clear_slot(&self.records, number, held, &slot)?;
             self.upload.reach("receive:cleared")?;
         }
-        let write = || -> io::Result<()> {
-            if let Some(window) = self.shape.window(slot.offset, length) {
-                space::reserve(&self.data, window)?;
-            }
-            self.data.write_all_at(self.chunk.content, slot.offset)
-        };
-        write().map_err(|error| self.data_error("cannot write", error))?;
+        space::write(&self.data, &self.shape, self.chunk.content, slot.offset)
+            .map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
         if self.durable {
             self.upload.dir.sync_file(DATA, &self.data)?;

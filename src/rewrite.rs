@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use crate::crc::Combined;
 use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
-use crate::format::{Phase, PhaseRecord, Progress, Slot};
+use crate::format::{Phase, PhaseRecord, Progress, Records, Slot};
 use crate::upload::Upload;
 use crate::{Durability, pieces, sys};
 
@@ -47,11 +47,17 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     finish(upload, tag).map(Some)
 }
 
+/// Whether a rewrite may have begun, and left `ordered`. Before there is such a file, there is a record of its progress, in
+/// the same sector as the phase: it is there if what the phase says is of this boot and mount.
+pub(crate) fn may_have_begun(upload: &Upload<'_>, records: &Records) -> bool {
+    records.rewrite().is_some() || !records.phase().is_some_and(|record| upload.trust.believes(record.tag))
+}
+
 /// The file to copy into, and where to go on.
 fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
     let size = upload.dir.file_size(ORDERED)?;
     let begun = match upload.records()?.rewrite() {
-        Some(done) if upload.trust.believes(done.tag) && size >= Some(done.offset) => {
+        Some(done) if done.number > 0 && upload.trust.believes(done.tag) && size >= Some(done.offset) => {
             upload.dir.open_file(ORDERED)?.map(|file| (file, done))
         }
         _ => None,

@@ -1,11 +1,13 @@
-//! File systems: which are refused, how much room there is, and reserving it.
+//! File systems: which are refused, how much room there is, reserving it, and writing into it.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::error::{Error, Result, errno};
+use crate::placement::Shape;
 use crate::{seam, sys};
 
 /// File systems that other hosts share, or that a daemon we know nothing of stands behind: locks, renames and syncing
@@ -62,8 +64,16 @@ pub(crate) fn check_room(root: &Path, total_size: u64, min_free_space: u64) -> R
     Ok(())
 }
 
+/// Writes a chunk into `data`, in room that is reserved by windows.
+pub(crate) fn write(data: &File, shape: &Shape, content: &[u8], offset: u64) -> io::Result<()> {
+    if let Some(window) = shape.window(offset, content.len() as u64) {
+        reserve(data, window)?;
+    }
+    data.write_all_at(content, offset)
+}
+
 /// Reserves room in `data`, where that is faster than growing it.
-pub(crate) fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
+fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
     seam::reach("space:reserve")?;
     let file_system = sys::file_system_of(data)?;
     // On tmpfs it is slower than writing. Where room is short, only the chunk itself is written: what allocating could

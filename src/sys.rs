@@ -157,6 +157,8 @@ pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
 /// What statx(2) tells of a file.
 pub(crate) struct Status {
     pub is_file: bool,
+    /// The permissions, with the special bits.
+    pub mode: u32,
     pub size: u64,
     pub links: u32,
     /// The id of the mount: never used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
@@ -172,13 +174,14 @@ pub(crate) fn status(file: &File) -> io::Result<Status> {
 /// The status of `name` in `dir`, a symbolic link's own; of `dir` itself if `name` is empty.
 pub(crate) fn status_at(dir: &File, name: &CStr) -> io::Result<Status> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    let mask = libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_MNT_ID_UNIQUE;
+    let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_MNT_ID_UNIQUE;
     let mut raw = MaybeUninit::<libc::statx>::uninit();
     // SAFETY: `name` is NUL-terminated and outlives the call; `raw` has room for the result.
     check(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, mask, raw.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it filled `raw`.
     let raw = unsafe { raw.assume_init_ref() };
-    let is_file = libc::mode_t::from(raw.stx_mode) & libc::S_IFMT == libc::S_IFREG;
+    let kind = libc::mode_t::from(raw.stx_mode) & libc::S_IFMT;
+    let (is_file, mode) = (kind == libc::S_IFREG, u32::from(raw.stx_mode) & 0o7777);
     let mount = (raw.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0).then_some(raw.stx_mnt_id);
-    Ok(Status { is_file, size: raw.stx_size, links: raw.stx_nlink, mount })
+    Ok(Status { is_file, mode, size: raw.stx_size, links: raw.stx_nlink, mount })
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::beginning::{BEGINNING_SIZE, Beginning};
 use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
@@ -18,8 +19,6 @@ use crate::{Durability, Uid, owner, seam, sys};
 const LARGEST_BLOCK: u64 = 2048;
 /// The first block is small: most visits that start in the middle end at once.
 const FIRST_BLOCK: u64 = 64;
-/// What is read of `state` at once when an upload is opened: the head, most names, and short tables.
-const OPENED_SIZE: usize = 1024;
 
 pub(crate) struct Upload<'a> {
     pub store: &'a Store,
@@ -30,8 +29,8 @@ pub(crate) struct Upload<'a> {
     pub trust: Trust,
     /// The records as they were when the upload was opened.
     pub opened: Records,
-    /// What `state` began with then, [`OPENED_SIZE`] bytes at the most.
-    beginning: Vec<u8>,
+    /// What `state` began with then.
+    beginning: Beginning,
 }
 
 impl<'a> Upload<'a> {
@@ -51,11 +50,8 @@ impl<'a> Upload<'a> {
         if status.size == 0 {
             return Ok(None); // nothing was written yet, or power loss took it
         }
-        let beginning = read_beginning(&dir, &state)?;
-        // Of the first version some of the name and the table, and zeros behind its end.
-        let mut head = [0; HEAD_SIZE];
-        let length = beginning.len().min(HEAD_SIZE);
-        head[..length].copy_from_slice(&beginning[..length]);
+        let beginning = read_beginning(&dir, &state, BEGINNING_SIZE)?;
+        let head = beginning.head();
         if head.iter().all(|&byte| byte == 0) {
             return Ok(None); // the same
         }
@@ -64,7 +60,7 @@ impl<'a> Upload<'a> {
             return Err(damaged(&dir, "its size does not fit its header"));
         }
         let trust = Trust::now(&store.boot, status.mount);
-        let opened = Records(head[..RECORDS_SIZE].try_into().expect("so many bytes"));
+        let opened = beginning.records();
         let upload = Upload { store, uid, dir, state, header, trust, opened, beginning };
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
@@ -160,7 +156,13 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) fn records(&self) -> Result<Records> {
-        read_records(&self.dir, &self.state)
+        read_beginning(&self.dir, &self.state, RECORDS_SIZE).map(|beginning| beginning.records())
+    }
+
+    /// The records, and the slots of a short table, as they are now.
+    pub(crate) fn beginning(&self) -> Result<Beginning> {
+        let short = self.header.state_size().is_some_and(|size| size <= BEGINNING_SIZE as u64);
+        read_beginning(&self.dir, &self.state, if short { BEGINNING_SIZE } else { RECORDS_SIZE })
     }
 
     /// The phase of records that were read under a lock.
@@ -185,8 +187,9 @@ impl<'a> Upload<'a> {
         self.write(REWRITE_AT, &Progress { number, offset, tag: self.trust.tag() }.encode())
     }
 
+    /// A rewrite begins anew, if ever.
     pub(crate) fn forget_progress(&self) -> Result<()> {
-        self.write(REWRITE_AT, &[0; 32])
+        self.write_progress(0, 0)
     }
 
     /// How far the whole file's hash has been computed.
@@ -226,13 +229,12 @@ impl<'a> Upload<'a> {
 
     /// `None` if it fails its checksum.
     fn read_file_name(&self) -> Result<Option<String>> {
-        let (at, length) = (self.header.name_at() as usize, self.header.name_length as usize);
-        let bytes = match self.beginning.get(at..at + length) {
+        let bytes = match self.beginning.name(&self.header) {
             Some(bytes) => bytes.to_vec(),
             None => {
-                let mut bytes = vec![0; length];
+                let mut bytes = vec![0; self.header.name_length as usize];
                 self.state
-                    .read_exact_at(&mut bytes, at as u64)
+                    .read_exact_at(&mut bytes, self.header.name_at())
                     .map_err(|error| self.state_error("cannot read", error))?;
                 bytes
             }
@@ -243,18 +245,25 @@ impl<'a> Upload<'a> {
 
     // --- slots ---
 
+    /// A slot as it is now, or as it was when this was read.
+    pub(crate) fn slot_in(&self, beginning: &Beginning, number: u64) -> Result<Slot> {
+        match beginning.slots(&self.header, number..number + 1) {
+            Some(mut slots) => Ok(slots.next().expect("one slot")),
+            None => self.slot(number),
+        }
+    }
+
+    /// The whole table as it was when the upload was opened, if it is short.
+    pub(crate) fn opened_slots(&self) -> Option<impl Iterator<Item = Slot>> {
+        self.beginning.slots(&self.header, 0..self.chunk_count())
+    }
+
     pub(crate) fn slot(&self, number: u64) -> Result<Slot> {
         let mut bytes = [0; SLOT_SIZE as usize];
         self.state
             .read_exact_at(&mut bytes, self.header.slot_at(number))
             .map_err(|error| self.state_error("cannot read", error))?;
         Ok(Slot::decode(&bytes))
-    }
-
-    /// The table as it was when the upload was opened, if it is short.
-    pub(crate) fn opened_slots(&self) -> Option<impl Iterator<Item = Slot>> {
-        let table = self.header.slot_at(0) as usize..self.header.state_size()? as usize;
-        self.beginning.get(table).map(|table| table.chunks_exact(SLOT_SIZE as usize).map(Slot::decode))
     }
 
     pub(crate) fn write_slot(&self, number: u64, slot: &Slot) -> Result<()> {
@@ -275,6 +284,23 @@ impl<'a> Upload<'a> {
         // A record that is believed after power loss must be off the disk before its bytes are touched.
         if self.level(records) == Durability::Chunk || held.tag == trust::SYNCED {
             self.sync_state()?;
+        }
+        Ok(())
+    }
+
+    /// Visits all slots in order, until `visit` says false: those of a short table as they were when this was read.
+    pub(crate) fn for_each_slot_in(
+        &self,
+        beginning: &Beginning,
+        mut visit: impl FnMut(u64, Slot) -> Result<bool>,
+    ) -> Result<()> {
+        let Some(slots) = beginning.slots(&self.header, 0..self.chunk_count()) else {
+            return self.for_each_slot(0, visit);
+        };
+        for (number, slot) in (0..).zip(slots) {
+            if !visit(number, slot)? {
+                break;
+            }
         }
         Ok(())
     }
@@ -337,10 +363,10 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// The first bytes, as many as there are.
-fn read_beginning(dir: &Directory, state: &File) -> Result<Vec<u8>> {
-    let (mut bytes, mut filled) = (vec![0; OPENED_SIZE], 0);
-    while filled < HEAD_SIZE {
+/// The first bytes, `length` of them if there are so many.
+fn read_beginning(dir: &Directory, state: &File, length: usize) -> Result<Beginning> {
+    let (mut bytes, mut filled) = (vec![0; length], 0);
+    while filled < length.min(HEAD_SIZE) {
         match state.read_at(&mut bytes[filled..], filled as u64) {
             Ok(0) if filled < RECORDS_SIZE => return Err(damaged(dir, "it is too short")),
             Ok(0) => break,
@@ -350,16 +376,7 @@ fn read_beginning(dir: &Directory, state: &File) -> Result<Vec<u8>> {
         }
     }
     bytes.truncate(filled);
-    Ok(bytes)
-}
-
-fn read_records(dir: &Directory, state: &File) -> Result<Records> {
-    let mut bytes = [0; RECORDS_SIZE];
-    match state.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(Records(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(damaged(dir, "it is too short")),
-        Err(error) => Err(dir.error("cannot read", STATE, error)),
-    }
+    Ok(Beginning::new(bytes))
 }
 
 /// A `state` that this library did not write, or that power loss or another program damaged.

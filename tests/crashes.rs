@@ -8,6 +8,7 @@ mod common;
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store, seam};
@@ -317,25 +318,33 @@ fn a_rewrite_goes_on_where_it_stopped() {
 #[test]
 fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
     let file = bytes(400);
-    let store = TestStore::new();
     let even = cut(&file, &[100, 100, 100, 100]);
     let uneven = cut(&file, &[100, 110, 90, 100]);
-    let uid = store.send_pieces(&even, &[0, 3]);
-    store.send_piece(&uid, &uneven, 1).unwrap();
-    store.send_piece(&uid, &uneven, 2).unwrap();
-    die_in("rewrite:recorded", 0, || drop(store.get(&uid)));
-    assert!(entries(&store.root().join(&uid)).contains(&"ordered".to_string()));
-    // The client sends even chunks after all: no rewrite is needed any more.
-    store.send_piece(&uid, &even, 1).unwrap();
-    store.send_piece(&uid, &even, 2).unwrap();
-    std::fs::remove_file(store.finished(&uid).path).unwrap();
-    for tag in [None, Some(Some(99))] {
-        seam::set_trust_tag(tag);
-        assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
-        assert_eq!(store.send_piece(&uid, &even, 1).unwrap_err().kind(), ErrorKind::Gone);
+    // Before any of its progress is on record; behind that; and where power loss took the record that it ever began.
+    for (step, lost) in [("rewrite:copied", false), ("rewrite:recorded", false), ("rewrite:copied", true)] {
+        let store = TestStore::new();
+        let uid = store.send_pieces(&even, &[0, 3]);
+        store.send_piece(&uid, &uneven, 1).unwrap();
+        store.send_piece(&uid, &uneven, 2).unwrap();
+        die_in(step, 0, || drop(store.get(&uid)));
+        assert!(entries(&store.root().join(&uid)).contains(&"ordered".to_string()));
+        if lost {
+            let state = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
+            state.write_all_at(&[0; 32], 128).unwrap();
+            seam::set_trust_tag(Some(Some(98)));
+        }
+        // The client sends even chunks after all: no rewrite is needed any more.
+        store.send_piece(&uid, &even, 1).unwrap();
+        store.send_piece(&uid, &even, 2).unwrap();
+        std::fs::remove_file(store.finished(&uid).path).unwrap();
+        assert_eq!(entries(&store.root().join(&uid)), ["state"]);
+        for tag in [None, Some(Some(99))] {
+            seam::set_trust_tag(tag);
+            assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
+            assert_eq!(store.send_piece(&uid, &even, 1).unwrap_err().kind(), ErrorKind::Gone);
+        }
+        seam::set_trust_tag(None);
     }
-    assert_eq!(entries(&store.root().join(&uid)), ["state"]);
-    seam::set_trust_tag(None);
 }
 
 /// A mark of a completer that died costs the next writer a look at the gate and is gone.
