@@ -213,7 +213,8 @@ impl<'a> New<'a> {
             Place::Tail => shape.tail_start(),
         };
         let durable = self.store.options().durability == Durability::Chunk;
-        space::write(&data, &shape, chunk.content, offset).map_err(|error| dir.error("cannot write", DATA, error))?;
+        space::write(&data, &shape, chunk.content, offset, durable)
+            .map_err(|error| dir.error("cannot write", DATA, error))?;
         if durable {
             dir.sync_file(DATA, &data)?;
         }

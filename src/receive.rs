@@ -211,7 +211,7 @@ impl<'a> Receiving<'a> {
             self.upload.clear_slot(&self.records, number, held, &slot)?;
             self.upload.reach("receive:cleared")?;
         }
-        space::write(&self.data, &self.shape, self.chunk.content, slot.offset)
+        space::write(&self.data, &self.shape, self.chunk.content, slot.offset, self.durable)
             .map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
         if self.durable {

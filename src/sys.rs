@@ -106,6 +106,14 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
     })
 }
 
+/// Starts writing these bytes of the file from the page cache to the disk, without waiting (sync_file_range(2)). A hint: what
+/// goes wrong is reported by the next sync, not here.
+pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(length)) else { return };
+    // SAFETY: no pointers are passed.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`
 /// (ioctl_ficlonerange(2)); fails where the file system or the alignment does not allow it.
 pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<()> {
