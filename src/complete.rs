@@ -20,7 +20,6 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::beginning::Beginning;
 use crate::crc::Combined;
 use crate::directory::{CLAIM, DATA, FILE, ORDERED};
 use crate::error::{Error, Result};
@@ -63,22 +62,17 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
             // A chunk that is just being replaced keeps its place on record; whether it is there, the locks tell.
             let came = |slot: &Slot| *slot != Slot::default();
             let mut never_came = false;
-            if let Some(mut slots) = upload.opened_slots() {
-                never_came = !slots.all(|slot| came(&slot));
-            } else {
-                // Up to where the table is known to have been full none can be missing.
-                let full = upload.opened.full().filter(|full| full.tag == upload.trust.tag());
-                upload.for_each_slot(full.map_or(0, |full| full.value), |_, slot| {
-                    never_came = !came(&slot);
-                    Ok(!never_came)
-                })?;
-            }
+            // Up to where the table is known to have been full none can be missing.
+            upload.for_each_slot_in(&upload.opened, upload.known_full(&upload.opened), |_, slot| {
+                never_came = !came(&slot);
+                Ok(!never_came)
+            })?;
             if !never_came || upload.dir.file_size(DATA)?.is_none() {
                 return Ok(None);
             }
             upload.reach("get:gap")?;
             // What was missing a moment ago may have come: then the locks tell.
-            let table = Table::read(upload)?;
+            let table = Table::read(upload, &upload.records_and_slots()?)?;
             if table.missing_count > 0 { Err(table.incomplete(upload)) } else { Ok(None) }
         }
         _ => Ok(None),
@@ -91,7 +85,7 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let _all = upload.lock_all()?;
     match resolve(upload)? {
         (_, Resolved::Receiving { .. }) => Ok(()),
-        (beginning, Resolved::Complete(record)) => secure(upload, &beginning.records(), record).map(|_| ()),
+        (records, Resolved::Complete(record)) => secure(upload, &records, record).map(|_| ()),
     }
 }
 
@@ -99,9 +93,9 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
 pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     loop {
         match resolve(upload)? {
-            (beginning, Resolved::Complete(record)) => return secure(upload, &beginning.records(), record),
-            (beginning, Resolved::Receiving { size }) => {
-                let table = Table::read_in(upload, &beginning)?;
+            (records, Resolved::Complete(record)) => return secure(upload, &records, record),
+            (records, Resolved::Receiving { size }) => {
+                let table = Table::read(upload, &records)?;
                 if table.missing_count > 0 {
                     return Err(table.incomplete(upload));
                 }
@@ -119,7 +113,6 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 if whole {
                     digest::check_whole(upload, data, table.crc32c)?;
                 }
-                let records = beginning.records();
                 let finished = match (whole, table.in_place) {
                     (true, true) => {
                         if size != declared_size {
@@ -149,18 +142,18 @@ enum Resolved {
 }
 
 /// Finishes what a crash interrupted, and checks a finished file that is not to be believed.
-fn resolve(upload: &Upload<'_>) -> Result<(Beginning, Resolved)> {
+fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
     let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     loop {
-        let beginning = upload.beginning()?;
-        let record = upload.phase_of(&beginning.records())?;
+        let records = upload.records_and_slots()?;
+        let record = upload.phase_of(&records)?;
         match record.phase {
             Phase::Receiving => {
                 if let Some(size) = upload.dir.file_size(DATA)? {
-                    return Ok((beginning, Resolved::Receiving { size }));
+                    return Ok((records, Resolved::Receiving { size }));
                 } else if upload.dir.open_file(DATA)?.is_some() {
                     // Not one of ours: reading it will fail.
-                    return Ok((beginning, Resolved::Receiving { size: 0 }));
+                    return Ok((records, Resolved::Receiving { size: 0 }));
                 } else if there(FILE)? {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {
@@ -178,7 +171,7 @@ fn resolve(upload: &Upload<'_>) -> Result<(Beginning, Resolved)> {
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
                     if let Some(record) = check_finished(upload, record, &file)? {
-                        return Ok((beginning, Resolved::Complete(record)));
+                        return Ok((records, Resolved::Complete(record)));
                     }
                 }
                 // A file its owner took never comes back: only after power loss can these be it.
@@ -333,17 +326,12 @@ struct Table {
 }
 
 impl Table {
-    /// As it is now.
-    fn read(upload: &Upload<'_>) -> Result<Table> {
-        Table::read_in(upload, &upload.beginning()?)
-    }
-
-    /// As it was when its beginning was read, if it is short.
-    fn read_in(upload: &Upload<'_>, beginning: &Beginning) -> Result<Table> {
+    /// From the slots that were read with `records`, if they were; otherwise from `state` as it is now.
+    fn read(upload: &Upload<'_>, records: &Records) -> Result<Table> {
         let (mut missing_count, mut first_missing, mut received_size) = (0, 0, 0_u64);
         let (mut in_place, mut believed) = (true, true);
         let mut crc = Combined::new();
-        upload.for_each_slot_in(beginning, |number, slot| {
+        upload.for_each_slot_in(records, 0, |number, slot| {
             if slot.received() {
                 believed &= upload.trust.believes(slot.tag);
                 in_place &= slot.length == 0 || slot.offset == received_size;

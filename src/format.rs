@@ -21,6 +21,8 @@
 //!
 //! Version 1 knows neither owners nor expected checksums: there the name begins at 256. It is read, no longer written.
 
+use std::ops::Range;
+
 use crate::Durability;
 use crate::crc::crc32c;
 use crate::digest::Digests;
@@ -351,10 +353,32 @@ impl Progress {
     }
 }
 
-/// The first bytes of a `state` file, as they were when they were read.
-pub(crate) struct Records(pub [u8; RECORDS_SIZE]);
+/// The first bytes of a `state` file, as they were when they were read: all records, [`RECORDS_SIZE`] bytes, and behind
+/// them as much of the name and the table as was read with them.
+pub(crate) struct Records(pub Vec<u8>);
 
 impl Records {
+    /// What [`Header::decode`] takes. Of version 1 this has some of the name and the table, and zeros behind the file's end.
+    pub(crate) fn head(&self) -> [u8; HEAD_SIZE] {
+        let mut head = [0; HEAD_SIZE];
+        let length = self.0.len().min(HEAD_SIZE);
+        head[..length].copy_from_slice(&self.0[..length]);
+        head
+    }
+
+    /// The file name's bytes; `None` if not all of them were read.
+    pub(crate) fn name(&self, header: &Header) -> Option<&[u8]> {
+        let at = header.name_at() as usize;
+        self.0.get(at..at + header.name_length as usize)
+    }
+
+    /// The slots of these chunks; `None` if not all of them were read.
+    pub(crate) fn slots(&self, header: &Header, numbers: Range<u64>) -> Option<impl Iterator<Item = Slot>> {
+        let at = |number| usize::try_from(header.slot_at(number)).ok();
+        let table = self.0.get(at(numbers.start)?..at(numbers.end)?)?;
+        Some(table.chunks_exact(SLOT_SIZE as usize).map(Slot::decode))
+    }
+
     fn record(&self, at: u64) -> Option<([u64; 2], [u32; 2])> {
         unseal(&self.0[at as usize..at as usize + 32])
     }
@@ -473,7 +497,7 @@ mod tests {
         put(TAIL_AT, tail.encode());
         put(FULL_AT, full.encode());
         put(REWRITE_AT, progress.encode());
-        let read = Records(bytes);
+        let read = Records(bytes.to_vec());
         assert_eq!(read.phase(), Some(phase));
         assert_eq!((read.tail(), read.full(), read.rewrite()), (Some(tail), Some(full), Some(progress)));
         assert!(!read.closing() && !read.counted());
@@ -484,7 +508,7 @@ mod tests {
 
     #[test]
     fn what_was_never_written_is_no_record() {
-        let read = Records([0; RECORDS_SIZE]);
+        let read = Records(vec![0; RECORDS_SIZE]);
         assert_eq!((read.phase(), read.tail(), read.full(), read.rewrite()), (None, None, None, None));
     }
 }

@@ -29,7 +29,6 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("chunked-upload needs Linux on x86-64 or aarch64: it rests on that kernel's locks and file systems");
 
-mod beginning;
 mod budget;
 mod chunk;
 mod claim;

@@ -62,15 +62,11 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
 fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -> Result<Option<bool>> {
     let _slot = upload.lock_slot(&upload.opened, chunk.chunk_number)?;
     upload.reach("receive:locked")?;
-    let beginning = upload.beginning()?;
-    let records = beginning.records();
+    let records = upload.records_and_slots()?;
     let record = upload.phase_of(&records)?;
     match record.phase {
         Phase::Receiving => match upload.dir.open_file(DATA)? {
-            Some(data) => {
-                let held = upload.slot_in(&beginning, chunk.chunk_number)?;
-                Receiving::new(upload, chunk, crc32c, records, record, data)?.receive(&held).map(Some)
-            }
+            Some(data) => Receiving::new(upload, chunk, crc32c, records, record, data)?.receive().map(Some),
             None => Ok(None),
         },
         Phase::Ordered => Ok(None),
@@ -144,14 +140,15 @@ impl<'a> Receiving<'a> {
         Ok(Receiving { upload, chunk, crc32c, records, shape, data, durable })
     }
 
-    /// Receives the chunk, of which `held` is on record. Says whether all chunks are there then.
-    fn receive(&self, held: &Slot) -> Result<bool> {
+    /// Says whether all chunks are there then.
+    fn receive(&self) -> Result<bool> {
         let number = self.chunk.chunk_number;
-        let same = self.is_same(held)?;
+        let held = self.upload.slot_in(&self.records, number)?;
+        let same = self.is_same(&held)?;
         if same && self.upload.trust.believes(held.tag) {
-            self.sync_repeat(held)?;
+            self.sync_repeat(&held)?;
         } else {
-            let slot = self.write(held, same)?;
+            let slot = self.write(&held, same)?;
             let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
             self.upload.write_slot(number, &Slot { crc32c: self.crc32c, tag, ..slot })?;
             self.upload.reach("receive:recorded")?;
@@ -159,7 +156,7 @@ impl<'a> Receiving<'a> {
                 self.upload.sync_state()?;
             }
         }
-        self.received_all(held)
+        self.received_all(&held)
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
@@ -289,9 +286,7 @@ impl<'a> Receiving<'a> {
         /// Writing the mark for less than this costs more than looking again.
         const WORTH_WRITING: u64 = 64;
         let upload = self.upload;
-        // The same tag is enough, even one that is never believed: this is a hint.
-        let same_tag = self.records.full().filter(|full| full.tag == upload.trust.tag());
-        let known = same_tag.map_or(0, |full| full.value.min(upload.chunk_count()));
+        let known = upload.known_full(&self.records);
         let mut full = known;
         upload.for_each_slot(known, |_, slot| {
             full += u64::from(slot.received());

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::beginning::{BEGINNING_SIZE, Beginning};
 use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
@@ -19,6 +18,9 @@ use crate::{Durability, Uid, owner, seam, sys};
 const LARGEST_BLOCK: u64 = 2048;
 /// The first block is small: most visits that start in the middle end at once.
 const FIRST_BLOCK: u64 = 64;
+/// How much of `state` is read at once when an upload is opened, and later if the whole file is no larger. This costs hardly
+/// more than to read less, and takes in most names and the tables of up to a hundred chunks.
+const READ_AT_ONCE: usize = 4096;
 
 pub(crate) struct Upload<'a> {
     pub store: &'a Store,
@@ -29,8 +31,6 @@ pub(crate) struct Upload<'a> {
     pub trust: Trust,
     /// The records as they were when the upload was opened.
     pub opened: Records,
-    /// What `state` began with then.
-    beginning: Beginning,
 }
 
 impl<'a> Upload<'a> {
@@ -50,8 +50,8 @@ impl<'a> Upload<'a> {
         if status.size == 0 {
             return Ok(None); // nothing was written yet, or power loss took it
         }
-        let beginning = read_beginning(&dir, &state, BEGINNING_SIZE)?;
-        let head = beginning.head();
+        let opened = read_records(&dir, &state, READ_AT_ONCE)?;
+        let head = opened.head();
         if head.iter().all(|&byte| byte == 0) {
             return Ok(None); // the same
         }
@@ -60,8 +60,7 @@ impl<'a> Upload<'a> {
             return Err(damaged(&dir, "its size does not fit its header"));
         }
         let trust = Trust::now(&store.boot, status.mount);
-        let opened = beginning.records();
-        let upload = Upload { store, uid, dir, state, header, trust, opened, beginning };
+        let upload = Upload { store, uid, dir, state, header, trust, opened };
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
 
@@ -156,13 +155,13 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) fn records(&self) -> Result<Records> {
-        read_beginning(&self.dir, &self.state, RECORDS_SIZE).map(|beginning| beginning.records())
+        read_records(&self.dir, &self.state, RECORDS_SIZE)
     }
 
-    /// The records, and the slots of a short table, as they are now.
-    pub(crate) fn beginning(&self) -> Result<Beginning> {
-        let short = self.header.state_size().is_some_and(|size| size <= BEGINNING_SIZE as u64);
-        read_beginning(&self.dir, &self.state, if short { BEGINNING_SIZE } else { RECORDS_SIZE })
+    /// The same, and with them all slots of a table that is short.
+    pub(crate) fn records_and_slots(&self) -> Result<Records> {
+        let short = self.header.state_size().is_some_and(|size| size <= READ_AT_ONCE as u64);
+        read_records(&self.dir, &self.state, if short { READ_AT_ONCE } else { RECORDS_SIZE })
     }
 
     /// The phase of records that were read under a lock.
@@ -176,6 +175,13 @@ impl<'a> Upload<'a> {
 
     pub(crate) fn write_tail(&self, end: u64, tag: u32) -> Result<()> {
         self.write(TAIL_AT, &Mark { value: end, tag }.encode())
+    }
+
+    /// How many chunks, from the first on, the table is known to have held at once.
+    pub(crate) fn known_full(&self, records: &Records) -> u64 {
+        // The same tag is enough, even one that is never believed: this is a hint.
+        let same_tag = records.full().filter(|full| full.tag == self.trust.tag());
+        same_tag.map_or(0, |full| full.value.min(self.chunk_count()))
     }
 
     /// Records up to which chunk the table is full.
@@ -229,7 +235,7 @@ impl<'a> Upload<'a> {
 
     /// `None` if it fails its checksum.
     fn read_file_name(&self) -> Result<Option<String>> {
-        let bytes = match self.beginning.name(&self.header) {
+        let bytes = match self.opened.name(&self.header) {
             Some(bytes) => bytes.to_vec(),
             None => {
                 let mut bytes = vec![0; self.header.name_length as usize];
@@ -245,17 +251,12 @@ impl<'a> Upload<'a> {
 
     // --- slots ---
 
-    /// A slot as it is now, or as it was when this was read.
-    pub(crate) fn slot_in(&self, beginning: &Beginning, number: u64) -> Result<Slot> {
-        match beginning.slots(&self.header, number..number + 1) {
+    /// A slot as it was read with `records`, or if it was not, as it is now.
+    pub(crate) fn slot_in(&self, records: &Records, number: u64) -> Result<Slot> {
+        match records.slots(&self.header, number..number + 1) {
             Some(mut slots) => Ok(slots.next().expect("one slot")),
             None => self.slot(number),
         }
-    }
-
-    /// The whole table as it was when the upload was opened, if it is short.
-    pub(crate) fn opened_slots(&self) -> Option<impl Iterator<Item = Slot>> {
-        self.beginning.slots(&self.header, 0..self.chunk_count())
     }
 
     pub(crate) fn slot(&self, number: u64) -> Result<Slot> {
@@ -288,16 +289,17 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Visits all slots in order, until `visit` says false: those of a short table as they were when this was read.
+    /// As [`Upload::for_each_slot`], but with the slots as they were read with `records`, if they were.
     pub(crate) fn for_each_slot_in(
         &self,
-        beginning: &Beginning,
+        records: &Records,
+        first: u64,
         mut visit: impl FnMut(u64, Slot) -> Result<bool>,
     ) -> Result<()> {
-        let Some(slots) = beginning.slots(&self.header, 0..self.chunk_count()) else {
-            return self.for_each_slot(0, visit);
+        let Some(slots) = records.slots(&self.header, first..self.chunk_count()) else {
+            return self.for_each_slot(first, visit);
         };
-        for (number, slot) in (0..).zip(slots) {
+        for (number, slot) in (first..).zip(slots) {
             if !visit(number, slot)? {
                 break;
             }
@@ -363,8 +365,8 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// The first bytes, `length` of them if there are so many.
-fn read_beginning(dir: &Directory, state: &File, length: usize) -> Result<Beginning> {
+/// The first `length` bytes of `state`, or all of a shorter one.
+fn read_records(dir: &Directory, state: &File, length: usize) -> Result<Records> {
     let (mut bytes, mut filled) = (vec![0; length], 0);
     while filled < length.min(HEAD_SIZE) {
         match state.read_at(&mut bytes[filled..], filled as u64) {
@@ -376,7 +378,7 @@ fn read_beginning(dir: &Directory, state: &File, length: usize) -> Result<Beginn
         }
     }
     bytes.truncate(filled);
-    Ok(Beginning::new(bytes))
+    Ok(Records(bytes))
 }
 
 /// A `state` that this library did not write, or that power loss or another program damaged.
