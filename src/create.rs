@@ -15,9 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digests;
 use crate::directory::{DATA, Directory, STATE, check_root, mode_of, open_directory, sync_parents};
 use crate::error::{Error, Result};
-use crate::format::{
-    COUNTED_AT, HEAD_SIZE, Header, LEVEL_AT, Mark, PHASE_AT, Phase, PhaseRecord, SLOT_SIZE, Slot, TAIL_AT,
-};
+use crate::format::{COUNTED_AT, HEAD_SIZE, Header, LEVEL_AT, Mark, Phase, PhaseRecord, SLOT_SIZE, Slot};
 use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::store::Store;
@@ -134,21 +132,24 @@ impl<'a> New<'a> {
         let level = store.options().durability;
         // One that others may join keeps its promises only when its name is on disk: then the level is raised.
         let first_level = if place.is_some() { Durability::Process } else { level };
-        let mut phase = PhaseRecord { phase: Phase::Creating, crc32c: 0, tag, grid_is_void: false };
-        let mut head = header.first_bytes(chunk.file_name, phase, tail, first_level);
+        let counted = promise.is_some();
+        let head = |phase| {
+            let record = PhaseRecord { phase, crc32c: 0, tag, grid_is_void: false };
+            let mut bytes = header.first_bytes(chunk.file_name, record, tail, first_level);
+            bytes[COUNTED_AT as usize] = counted.into();
+            bytes
+        };
         let failed = |error| dir.error("cannot write", STATE, error);
         if let Some(promise) = promise {
-            head[COUNTED_AT as usize] = 1;
-            state.set_len(self.state_size).and_then(|()| state.write_all_at(&head, 0)).map_err(failed)?;
+            let creating = head(Phase::Creating);
+            state.set_len(self.state_size).and_then(|()| state.write_all_at(&creating, 0)).map_err(failed)?;
             unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
             promise.keep();
         }
         reach("create:state")?;
 
         let slot = self.write_content(&dir, tag)?;
-        phase.phase = Phase::Receiving;
-        head[PHASE_AT as usize..TAIL_AT as usize].copy_from_slice(&phase.encode());
-        self.write_state(&state, head, &slot).map_err(failed)?;
+        self.write_state(&state, head(Phase::Receiving), &slot).map_err(failed)?;
         reach("create:marked")?;
         let durable = level == Durability::Chunk;
         if durable {
