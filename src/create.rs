@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digests;
-use crate::directory::{DATA, Directory, STATE, check_root, mode_of, open_directory, sync_parents};
+use crate::directory::{DATA, Directory, STATE, check_root, open_directory, sync_parents};
 use crate::error::{Error, Result};
 use crate::format::{COUNTED_AT, HEAD_SIZE, Header, LEVEL_AT, Mark, Phase, PhaseRecord, SLOT_SIZE, Slot};
 use crate::lock::Lock;
@@ -109,7 +109,7 @@ impl<'a> New<'a> {
         let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
         reach("create:directory")?;
         let state_mode = store.options().state_mode();
-        let state = match dir.create_masked_file(STATE, state_mode) {
+        let state = match dir.create_file_under_umask(STATE, state_mode) {
             // A cleanup found the empty directory.
             Err(Error::Io { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
@@ -124,7 +124,7 @@ impl<'a> New<'a> {
         if status.links == 0 {
             return Ok(false);
         }
-        dir.unmask(STATE, &state, &status, state_mode)?;
+        dir.undo_umask(STATE, &state, &status, state_mode)?;
         let tag = Trust::now(&store.boot, status.mount).tag();
         // The tail is behind this chunk, if the chunk lies in it.
         let size = chunk.content.len() as u64;
@@ -257,7 +257,7 @@ pub(crate) fn make_root(store: &Store) -> Result<()> {
 fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     DirBuilder::new().mode(mode & 0o700).create(path)?;
     let open = || match open_directory(path) {
-        Ok(directory) if mode_of(&directory)? == mode => Ok(directory),
+        Ok(directory) if sys::status(&directory)?.mode == mode => Ok(directory),
         _ => {
             // By its name: the umask may have left a directory that its owner cannot open.
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;

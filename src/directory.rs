@@ -37,11 +37,6 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
-/// The permissions of an open file, with the special bits.
-pub(crate) fn mode_of(file: &File) -> io::Result<u32> {
-    file.metadata().map(|metadata| metadata.mode() & 0o7777)
-}
-
 /// Refuses a root that anybody can write into: they could put anything in an upload's place. A sticky one (as `/tmp` is)
 /// keeps what is ours; whoever chose such a mode for the store's own directories wants it so. Says whether it is there.
 pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<bool> {
@@ -97,20 +92,20 @@ impl Directory {
 
     /// Makes a new file with just this mode, whatever the umask.
     pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
-        let file = self.create_masked_file(name, mode)?;
+        let file = self.create_file_under_umask(name, mode)?;
         let status = sys::status(&file).map_err(|error| self.error("cannot examine", name, error))?;
-        self.unmask(name, &file, &status, mode)?;
+        self.undo_umask(name, &file, &status, mode)?;
         Ok(file)
     }
 
-    /// Makes a new file; the umask may have taken from its mode.
-    pub(crate) fn create_masked_file(&self, name: &CStr, mode: u32) -> Result<File> {
+    /// Makes a new file whose mode may lack what the umask forbids; [`Directory::undo_umask`] completes it.
+    pub(crate) fn create_file_under_umask(&self, name: &CStr, mode: u32) -> Result<File> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         sys::open_at(&self.handle, name, flags, mode).map_err(|error| self.error("cannot create", name, error))
     }
 
-    /// Gives a new file the mode it was to have. It mostly does: asking costs less than changing nothing.
-    pub(crate) fn unmask(&self, name: &CStr, file: &File, status: &Status, mode: u32) -> Result<()> {
+    /// Gives a new file just this mode, if `status` shows another. Mostly it has the right one, and no call is made.
+    pub(crate) fn undo_umask(&self, name: &CStr, file: &File, status: &Status, mode: u32) -> Result<()> {
         if status.mode == mode {
             return Ok(());
         }
