@@ -64,21 +64,21 @@ pub(crate) fn check_room(root: &Path, total_size: u64, min_free_space: u64) -> R
     Ok(())
 }
 
-/// Writes a chunk into `data`, in room that is reserved by windows; `durable` says that it is to be synced next.
+/// Writes a chunk into `data`, and reserves a window of it before if this chunk begins one. With `durable` the caller syncs
+/// next, so the disk is told to begin with the first quarter while the rest is copied.
 pub(crate) fn write(data: &File, shape: &Shape, content: &[u8], offset: u64, durable: bool) -> io::Result<()> {
-    /// The disk has work while the rest is copied; of less, it would have more work, and not be done sooner.
+    /// A first quarter that is smaller is not started early: the disk would have one more write, and not be done sooner.
     const WORTH_STARTING: usize = 128 << 10;
     if let Some(window) = shape.window(offset, content.len() as u64) {
         reserve(data, window)?;
     }
-    let first = content.len() / 4;
-    if !durable || first < WORTH_STARTING {
+    let (first, rest) = content.split_at(content.len() / 4);
+    if !durable || first.len() < WORTH_STARTING {
         return data.write_all_at(content, offset);
     }
-    let (content, rest) = content.split_at(first);
-    data.write_all_at(content, offset)?;
-    sys::start_write_back(data, offset, first as u64);
-    data.write_all_at(rest, offset + first as u64)
+    data.write_all_at(first, offset)?;
+    sys::start_write_back(data, offset, first.len() as u64);
+    data.write_all_at(rest, offset + first.len() as u64)
 }
 
 /// Reserves room in `data`, where that is faster than growing it.
