@@ -64,8 +64,8 @@ impl<'a> Upload<'a> {
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
 
-    /// The name is in another sector than the head. If power loss took it, the client can only begin anew; but not what
-    /// somebody has got.
+    /// The file name is in another sector than the header, so power loss can take the one and leave the other. Then this is
+    /// no upload, and the client begins anew; unless it is finished and its file gone, which somebody has got.
     fn has_lost_its_name(&self) -> Result<bool> {
         let record = self.opened.phase();
         if record.is_some_and(|record| self.trust.believes(record.tag) || record.phase == Phase::Gone)
@@ -73,9 +73,11 @@ impl<'a> Upload<'a> {
         {
             return Ok(false);
         }
-        let complete = record.is_some_and(|record| record.phase == Phase::Complete);
+        if record.is_none_or(|record| record.phase != Phase::Complete) {
+            return Ok(true);
+        }
         for name in [FILE, ORDERED, DATA] {
-            if !complete || self.dir.file_size(name)?.is_some() {
+            if self.dir.file_size(name)?.is_some() {
                 return Ok(true);
             }
         }
@@ -193,7 +195,8 @@ impl<'a> Upload<'a> {
         self.write(REWRITE_AT, &Progress { number, offset, tag: self.trust.tag() }.encode())
     }
 
-    /// A rewrite begins anew, if ever.
+    /// The next rewrite, if there is one, copies from the first chunk on. Progress of 0 stays on record: see
+    /// `rewrite::may_have_begun`.
     pub(crate) fn forget_progress(&self) -> Result<()> {
         self.write_progress(0, 0)
     }
