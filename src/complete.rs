@@ -104,7 +104,7 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                     let (uid, received_size) = (upload.uid.shown(), table.received_size);
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
                 }
-                // Opened by those who read or change it: mostly it is there as it should be, and only gets its name.
+                // Opened only where it is read or cut: mostly it is just renamed.
                 let data = || upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished());
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
@@ -133,7 +133,7 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
     }
 }
 
-/// Where an upload stands, under all slots; beside the records that tell it.
+/// Where an upload stands, under all slots.
 enum Resolved {
     /// Chunks may come; `data` is there, and of this size.
     Receiving { size: u64 },
@@ -141,7 +141,8 @@ enum Resolved {
     Complete(PhaseRecord),
 }
 
-/// Finishes what a crash interrupted, and checks a finished file that is not to be believed.
+/// Finishes what a crash interrupted, and checks a finished file that is not to be believed. Answers where the upload stands
+/// then, and the records that say so.
 fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
     let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     loop {
@@ -152,7 +153,7 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                 if let Some(size) = upload.dir.file_size(DATA)? {
                     return Ok((records, Resolved::Receiving { size }));
                 } else if upload.dir.open_file(DATA)?.is_some() {
-                    // Not one of ours: reading it will fail.
+                    // Something that is no regular file: reading it will fail.
                     return Ok((records, Resolved::Receiving { size: 0 }));
                 } else if there(FILE)? {
                     upload.dir.rename(FILE, DATA)?;

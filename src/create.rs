@@ -174,11 +174,12 @@ impl<'a> New<'a> {
         Ok(true)
     }
 
-    /// Writes all of `state`, of which `head` precedes the table. The first sector comes last: with it, there is an upload.
+    /// Writes all of `state`: `head`, which is everything in front of the table, and the first chunk's slot. The first sector
+    /// comes last: it makes this an upload.
     fn write_state(&self, state: &File, mut head: Vec<u8>, slot: &Slot) -> io::Result<()> {
         let slot_at = self.header.slot_at(self.chunk.chunk_number);
         if self.state_size <= SMALL_STATE {
-            // In one page: who dies leaves all of it, or nothing.
+            // In one page: a process that is killed here has written all of it, or nothing.
             head.resize(self.state_size as usize, 0);
             head[slot_at as usize..][..SLOT_SIZE as usize].copy_from_slice(&slot.encode());
             return state.write_all_at(&head, 0);
@@ -205,7 +206,7 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Writes `data`; answers what the chunk's slot is to say.
+    /// Makes `data` and writes the chunk into it; answers what the chunk's slot is to say.
     fn write_content(&self, dir: &Directory, tag: u32) -> Result<Slot> {
         let (chunk, shape, size) = (self.chunk, self.header.shape, self.chunk.content.len() as u64);
         let data = dir.create_file(DATA, self.store.options().file_mode)?;

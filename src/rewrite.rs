@@ -47,8 +47,9 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     finish(upload, tag).map(Some)
 }
 
-/// Whether a rewrite may have begun, and left `ordered`. Before there is such a file, there is a record of its progress, in
-/// the same sector as the phase: it is there if what the phase says is of this boot and mount.
+/// Whether a rewrite may have begun, and left `ordered`. Its progress is on record before that file is made, so without a
+/// record there is no such file, unless power loss took the record. Then the phase, which lies in the same sector, is not
+/// believed.
 pub(crate) fn may_have_begun(upload: &Upload<'_>, records: &Records) -> bool {
     records.rewrite().is_some() || !records.phase().is_some_and(|record| upload.trust.believes(record.tag))
 }

@@ -49,7 +49,7 @@ fn each_byte_is_written_once_and_none_read_back() {
     let store = TestStore::new();
     let file = bytes(64 * MIB as usize);
     let uid = store.first(&file, MIB as usize, 5);
-    // The table, which is short, is read with the records, twice, and looked at for gaps: 7 KiB a chunk.
+    // For each chunk the whole `state`, which is short, is read twice, and its slots once more to look for gaps: 7 KiB.
     within(63 * (8 << 10), 63 * MIB + (8 << 10), || {
         for number in (0..64).filter(|&number| number != 5) {
             store.send(&uid, &file, MIB as usize, number).unwrap();
