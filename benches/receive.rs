@@ -1,7 +1,7 @@
 //! What receiving a file costs beside a plain loop of positional writes of the same bytes, in turn in one run: from
 //! Rust, C and Python, in several orders, at each level, with and without checksums.
 //!
-//! "Least calls" is a loop of what no receiver that keeps nothing between calls can leave out: see common/least.rs.
+//! "Least calls" makes only the system calls that the engine could not do without: see common/least.rs.
 //!
 //! The time of the engine is that of all chunks and `get`. Nothing waits for the disk but what a level syncs.
 

@@ -1,6 +1,6 @@
 //! Uploads of one chunk of 4 KiB, each asked for at once, beside the bare calls that any way of doing it needs: mkdir,
-//! open, write, close, rename. From Rust and C, in turn in one run. "Least calls" is a loop of what no receiver that keeps
-//! nothing between calls can leave out: see common/least.rs.
+//! open, write, close, rename. From Rust and C, in turn in one run. "Least calls" makes only the system calls that the
+//! engine could not do without: see common/least.rs.
 //!
 //! Nothing is removed before the end: ext4 passes over an inode that was deleted in the last minutes, one by one, when
 //! it makes a file, and who deletes thousands before a run measures that: with `crowded`, say, which should be ten minutes
