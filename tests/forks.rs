@@ -55,9 +55,14 @@ fn in_mid_chunk(store: &TestStore, uid: &str, file: &[u8], meanwhile: impl FnOnc
     });
 }
 
+/// A child inherits every open pipe of this process, and holds up whoever waits for the end of one: the tests that fork in
+/// mid-call take turns.
+static FORKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// The child has the open file, too, but the call gave the lock back for both.
 #[test]
 fn a_child_forked_in_mid_call_holds_nobody_up() {
+    let _turn = FORKING.lock();
     let store = TestStore::new();
     let file = bytes(1000);
     let uid = store.first(&file, 100, 0);
@@ -76,6 +81,7 @@ fn a_child_forked_in_mid_call_holds_nobody_up() {
 /// If the parent is killed there, the lock is the child's until it exits; then the upload goes on.
 #[test]
 fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits() {
+    let _turn = FORKING.lock();
     let store = TestStore::new();
     let file = bytes(1000);
     let uid = store.first(&file, 100, 0);

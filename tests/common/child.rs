@@ -8,22 +8,34 @@ pub struct Child(libc::pid_t);
 
 /// Runs `body` in a forked child. It may be killed at any instant; it must not print.
 pub fn fork(body: impl FnOnce()) -> Child {
+    say_so_in_children();
     // SAFETY: the child calls `body`, which allocates and makes system calls only (glibc's allocator survives a fork),
     // and leaves by _exit, so nothing of the parent's runs in it.
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid == 0 {
-        // The usual hook prints by way of locks that another thread may have held when this one forked.
-        std::panic::set_hook(Box::new(|info| {
-            let text = format!("in a child: {info}\n");
-            // SAFETY: `text` is as long as that.
-            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
-        }));
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         // SAFETY: ends this process without running anything.
         unsafe { libc::_exit(if ended.is_ok() { 0 } else { 101 }) };
     }
     Child(pid)
+}
+
+/// The usual hook prints by way of locks, which another thread may have held at the fork: a child that panics would hang.
+/// Set before any fork, for the same reason.
+fn say_so_in_children() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let (usual, parent) = (std::panic::take_hook(), std::process::id());
+        std::panic::set_hook(Box::new(move |info| {
+            if std::process::id() == parent {
+                return usual(info);
+            }
+            let text = format!("in a child: {info}\n");
+            // SAFETY: `text` is as long as that.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+        }));
+    });
 }
 
 impl Child {
