@@ -120,6 +120,7 @@ impl Header {
         put(0, &self.encode());
         put(PHASE_AT, &phase.encode());
         put(TAIL_AT, &tail.encode());
+        put(REWRITE_AT, &Progress { number: NEVER_BEGUN, ..Progress::default() }.encode());
         put(LEVEL_AT, &[level as u8]);
         put(IDENTITY_AT as u64, &self.identity());
         bytes.extend_from_slice(name.as_bytes());
@@ -271,6 +272,10 @@ pub(crate) struct Mark {
     pub tag: u32,
 }
 
+/// In place of the number of the next chunk to copy: there never was a rewrite. Where a rewrite was given up, the record is
+/// zeros.
+const NEVER_BEGUN: u64 = u64::MAX;
+
 /// How far the chunks have been copied into order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Progress {
@@ -411,7 +416,12 @@ impl Records {
 
     pub(crate) fn rewrite(&self) -> Option<Progress> {
         let ([number, offset], [tag, _]) = self.record(REWRITE_AT)?;
-        Some(Progress { number, offset, tag })
+        (number != NEVER_BEGUN).then_some(Progress { number, offset, tag })
+    }
+
+    /// Whether no rewrite has begun, as far as this tells.
+    pub(crate) fn no_rewrite_yet(&self) -> bool {
+        self.record(REWRITE_AT).is_some_and(|([number, _], _)| number == NEVER_BEGUN)
     }
 
     pub(crate) fn closing(&self) -> bool {

@@ -47,18 +47,18 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     finish(upload, tag).map(Some)
 }
 
-/// Whether a rewrite may have begun, and left `ordered`. Its progress is on record before that file is made, so without a
-/// record there is no such file, unless power loss took the record. Then the phase, which lies in the same sector, is not
-/// believed.
+/// Whether a rewrite may have begun, and left `ordered`. That none has is on record from the beginning until there is such a
+/// file, in the same sector as the phase: if what the phase says is of this boot and mount, so is that.
 pub(crate) fn may_have_begun(upload: &Upload<'_>, records: &Records) -> bool {
-    records.rewrite().is_some() || !records.phase().is_some_and(|record| upload.trust.believes(record.tag))
+    let believed = records.phase().is_some_and(|record| upload.trust.believes(record.tag));
+    !(believed && records.no_rewrite_yet())
 }
 
 /// The file to copy into, and where to go on.
 fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
     let size = upload.dir.file_size(ORDERED)?;
     let begun = match upload.records()?.rewrite() {
-        Some(done) if done.number > 0 && upload.trust.believes(done.tag) && size >= Some(done.offset) => {
+        Some(done) if upload.trust.believes(done.tag) && size >= Some(done.offset) => {
             upload.dir.open_file(ORDERED)?.map(|file| (file, done))
         }
         _ => None,

@@ -195,10 +195,9 @@ impl<'a> Upload<'a> {
         self.write(REWRITE_AT, &Progress { number, offset, tag: self.trust.tag() }.encode())
     }
 
-    /// The next rewrite, if there is one, copies from the first chunk on. Progress of 0 stays on record: see
-    /// `rewrite::may_have_begun`.
+    /// The next rewrite, if there is one, copies from the first chunk on.
     pub(crate) fn forget_progress(&self) -> Result<()> {
-        self.write_progress(0, 0)
+        self.write(REWRITE_AT, &[0; 32])
     }
 
     /// How far the whole file's hash has been computed.

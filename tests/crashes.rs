@@ -320,25 +320,38 @@ fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
     let file = bytes(400);
     let even = cut(&file, &[100, 100, 100, 100]);
     let uneven = cut(&file, &[100, 110, 90, 100]);
-    // Before any of its progress is on record; behind that; and where power loss took the record that it ever began.
-    for (step, lost) in [("rewrite:copied", false), ("rewrite:recorded", false), ("rewrite:copied", true)] {
+    const NO_RECORD: [u8; 32] = [0; 32];
+    let never_begun = || {
+        let store = TestStore::new();
+        let uid = store.send_pieces(&even, &[0]);
+        std::fs::read(store.path(&uid, "state")).unwrap()[128..160].try_into().unwrap()
+    };
+    for (step, record, tag) in [
+        // Before any of its progress is on record, and behind that.
+        ("rewrite:copied", None, None),
+        ("rewrite:recorded", None, None),
+        // Begun by this library before it had a record for that there was none.
+        ("rewrite:copied", Some(NO_RECORD), None),
+        // Power loss brought the record back that there was none.
+        ("rewrite:copied", Some(never_begun()), Some(Some(98))),
+    ] {
         let store = TestStore::new();
         let uid = store.send_pieces(&even, &[0, 3]);
         store.send_piece(&uid, &uneven, 1).unwrap();
         store.send_piece(&uid, &uneven, 2).unwrap();
         die_in(step, 0, || drop(store.get(&uid)));
         assert!(entries(&store.root().join(&uid)).contains(&"ordered".to_string()));
-        if lost {
+        if let Some(record) = record {
             let state = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
-            state.write_all_at(&[0; 32], 128).unwrap();
-            seam::set_trust_tag(Some(Some(98)));
+            state.write_all_at(&record, 128).unwrap();
         }
+        seam::set_trust_tag(tag);
         // The client sends even chunks after all: no rewrite is needed any more.
         store.send_piece(&uid, &even, 1).unwrap();
         store.send_piece(&uid, &even, 2).unwrap();
         std::fs::remove_file(store.finished(&uid).path).unwrap();
         assert_eq!(entries(&store.root().join(&uid)), ["state"]);
-        for tag in [None, Some(Some(99))] {
+        for tag in [tag, Some(Some(99))] {
             seam::set_trust_tag(tag);
             assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
             assert_eq!(store.send_piece(&uid, &even, 1).unwrap_err().kind(), ErrorKind::Gone);
