@@ -70,6 +70,16 @@ impl Directory {
         Ok(Directory { handle, path: self.path.clone() })
     }
 
+    /// Whether it still stands where it was opened.
+    pub(crate) fn is_at_its_path(&self) -> Result<bool> {
+        let own = self.handle.metadata().map_err(|error| Error::os("cannot examine", &self.path, error))?;
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::os("cannot examine", &self.path, error)),
+        }
+    }
+
     /// Where one of its files lies.
     pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
         self.path.join(name.to_str().expect("the names above are ASCII"))

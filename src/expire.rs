@@ -67,13 +67,22 @@ pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
         // With a key it is created aside: here, power loss took the mark of its end.
         Some(upload) if upload.opened.phase().is_some_and(|record| !record.phase.is_upload()) => erase_upload(&upload),
         Some(_) => return Ok(false),
-        None => erase(&dir),
+        None => erase_nobodys(&dir),
     };
     match erased {
         // Somebody else swept, too, and an upload is there now; or what is in it is none of ours. The renaming tells.
         Err(error) if error.os_errno() == Some(libc::ENOTEMPTY) => Ok(true),
         result => result.map(|()| true),
     }
+}
+
+/// Removes what is no upload. Power loss may have left of one its mark that it is complete: with that, and without its file, it
+/// would look like one whose file was taken, for ever if this is cut off. So that goes first.
+fn erase_nobodys(dir: &Directory) -> Result<()> {
+    if let Some(state) = dir.open_file(STATE)? {
+        state.set_len(0).map_err(|error| dir.error("cannot empty", STATE, error))?;
+    }
+    erase(dir)
 }
 
 /// Removes what has been idle for long enough.
@@ -136,8 +145,13 @@ fn clean(
     if !visible {
         return Ok(None);
     }
+    upload.reach("cleanup:opened")?;
     let phase = {
         let Some(_all) = upload.try_lock_all()? else { return Ok(None) };
+        // Since it was opened, its maker may have finished it and moved it to its place.
+        if entry.aside && !upload.dir.is_at_its_path()? {
+            return Ok(None);
+        }
         let phase = match upload.records()?.phase().map(|record| record.phase) {
             Some(phase) if !phase.is_upload() => None,
             _ if entry.aside => None,
@@ -192,6 +206,6 @@ fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Res
         Err(error) if error.os_errno() == Some(libc::EBADMSG) => {}
         _ => return Ok(false),
     }
-    erase(&dir)?;
+    erase_nobodys(&dir)?;
     Ok(true)
 }

@@ -210,6 +210,48 @@ fn what_a_call_is_working_on_stays() {
 }
 
 /// What crashes leave in every step of making an upload is found; what is not ours is not.
+/// A cleanup opens a directory in which an upload is being made, and goes on when that is at its place and finished.
+#[test]
+fn a_slow_cleanup_takes_no_finished_upload_for_an_unfinished_one() {
+    let store = TestStore::new();
+    let unfinished_only = Expiry { finished: None, gone: None, ..everything() };
+    let first = |key: &[u8]| {
+        let chunk = Chunk { upload_key: key, total_size: 4, chunk_count: 1, content: b"file", ..Chunk::default() };
+        store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
+    };
+    store.remove(&first(b"so that there is a secret")).unwrap();
+    std::thread::scope(|scope| {
+        let (opened, is_opened) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let (start, may_start) = std::sync::mpsc::channel::<()>();
+        let store = &store;
+        let cleaner = scope.spawn(move || {
+            may_start.recv().unwrap();
+            seam::set_hook(Some(Rc::new(move |step| {
+                if step == "cleanup:opened" {
+                    opened.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                }
+                Ok(())
+            })));
+            store.cleanup(&unfinished_only).unwrap()
+        });
+        seam::set_hook(Some(Rc::new(move |step| {
+            if step == "create:marked" {
+                start.send(()).unwrap();
+                is_opened.recv().unwrap();
+            }
+            Ok(())
+        })));
+        let uid = first(b"sixteen bytes or more");
+        seam::set_hook(None);
+        store.get(&uid).unwrap();
+        go_on.send(()).unwrap();
+        assert_eq!(cleaner.join().unwrap().removed, []);
+        assert_eq!(store.content(&uid), b"file");
+    });
+}
+
 #[test]
 fn leftovers_are_found_and_foreign_files_are_not() {
     let store = TestStore::new();

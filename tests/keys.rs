@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Receipt, Result, Store, seam};
@@ -44,6 +47,85 @@ fn every_chunk_with_the_same_key_belongs_to_one_upload() {
     assert_ne!(send(&store, b"another key of 16", &pieces, 0).unwrap().upload_uid, uid);
     let error = send(&store, KEY, &pieces[..2], 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "other totals");
+}
+
+/// A finished upload with the key, of which power loss kept all but its name: it is nobody's.
+fn without_its_name(pieces: &[&[u8]]) -> TestStore {
+    let store = TestStore::new();
+    let uid = send(&store, KEY, pieces, 0).unwrap().upload_uid;
+    store.get(uid.as_str()).unwrap();
+    let state = std::fs::File::options().write(true).open(store.path(uid.as_str(), "state")).unwrap();
+    state.write_all_at(&[0; 5], 512).unwrap();
+    seam::set_trust_tag(Some(Some(99)));
+    assert_eq!(store.get(uid.as_str()).unwrap_err().kind(), ErrorKind::NotFound);
+    store
+}
+
+/// It must not look like one whose file somebody has, at no moment of its removal.
+#[test]
+fn a_lost_upload_is_in_nobody_s_way_while_it_is_removed() {
+    let file = bytes(100);
+    let pieces = [file.as_slice()];
+    let everything = Expiry::older_than(Duration::ZERO);
+    let ways: [&dyn Fn(&Store); 2] =
+        [&|store| drop(send(store, KEY, &pieces, 0)), &|store| drop(store.cleanup(&everything))];
+    for remove in ways {
+        for step in 0.. {
+            let store = without_its_name(&pieces);
+            let died = dies_at(step, |_| {}, || remove(&store));
+            let answer = send(&store, KEY, &pieces, 0).unwrap();
+            assert_eq!(store.content(answer.upload_uid.as_str()), file, "step {step}");
+            seam::set_trust_tag(None);
+            if !died {
+                assert!(step >= 4, "a file is removed at each");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn two_begin_anew_at_once_in_place_of_a_lost_upload() {
+    let file = bytes(100);
+    for step in 0..4_i32 {
+        let store = without_its_name(&[&file]);
+        let (second, answer) = (store.store.clone(), Rc::new(RefCell::new(None)));
+        let (other, content, left) = (answer.clone(), file.clone(), Cell::new(step));
+        seam::set_hook(Some(Rc::new(move |name| {
+            if name == "remove:file" {
+                let now = left.replace(left.get() - 1) == 0;
+                if now {
+                    *other.borrow_mut() = Some(send(&second, KEY, &[&content], 0));
+                }
+            }
+            Ok(())
+        })));
+        let first = send(&store, KEY, &[&file], 0).unwrap();
+        seam::set_hook(None);
+        seam::set_trust_tag(None);
+        let second = answer.take().expect("it came between").unwrap();
+        assert_eq!(first.upload_uid, second.upload_uid, "behind removal {step}");
+        assert_eq!(store.content(first.upload_uid.as_str()), file);
+    }
+}
+
+/// Who joins has it synced, and says so; the maker, who comes to its end later, was asked for less.
+#[test]
+fn a_maker_does_not_lower_the_level_of_who_joined() {
+    let file = bytes(100);
+    let store = TestStore::with(Options { durability: Durability::Complete, ..Options::default() });
+    let joiner = store.reopened(Options { durability: Durability::Chunk, ..Options::default() });
+    let content = file.clone();
+    seam::set_hook(Some(Rc::new(move |step| {
+        if step == "create:renamed" {
+            send(&joiner, KEY, &[&content], 0).unwrap();
+        }
+        Ok(())
+    })));
+    let uid = send(&store, KEY, &[&file], 0).unwrap().upload_uid;
+    seam::set_hook(None);
+    const LEVEL_AT: usize = 193;
+    assert_eq!(std::fs::read(store.path(uid.as_str(), "state")).unwrap()[LEVEL_AT], 2);
 }
 
 #[test]
