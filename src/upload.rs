@@ -56,10 +56,14 @@ impl<'a> Upload<'a> {
             return Ok(None); // the same
         }
         let header = Header::decode(&head).map_err(|what| damaged(&dir, what))?;
+        let trust = Trust::now(&store.boot, status.mount);
         if header.state_size() != Some(status.size) {
+            let receiving = opened.phase().filter(|record| record.phase == Phase::Receiving);
+            if header.state_size() > Some(status.size) && receiving.is_some_and(|record| !trust.believes(record.tag)) {
+                return Ok(None); // power loss took the end of it
+            }
             return Err(damaged(&dir, "its size does not fit its header"));
         }
-        let trust = Trust::now(&store.boot, status.mount);
         let upload = Upload { store, uid, dir, state, header, trust, opened };
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
@@ -232,7 +236,10 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) fn file_name(&self) -> Result<String> {
-        self.read_file_name()?.ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
+        let name = self.read_file_name()?;
+        // Somebody has the file, and power loss took its name: see `has_lost_its_name`.
+        let lost = || self.opened.phase().is_some_and(|record| !self.trust.believes(record.tag)).then(String::new);
+        name.or_else(lost).ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
     }
 
     /// `None` if it fails its checksum.

@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
+use chunked_upload::{Durability, ErrorKind, Options, Phase, Store, seam};
 use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, entries};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
@@ -221,6 +222,23 @@ fn a_move_that_power_loss_took_is_made_again() {
 }
 
 /// A copy between file systems that is cut off goes on where it was.
+/// The name of a file that was moved away is lost with the power; where the file is, is not.
+#[test]
+fn a_moved_file_whose_name_is_lost_was_moved_all_the_same() {
+    let store = TestStore::new();
+    let (uid, file) = upload(&store);
+    let destination = store.dir.path().join("moved");
+    store.move_to(&uid, &destination, false).unwrap();
+    let state = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
+    state.write_all_at(&[0; 5], 512).unwrap();
+    seam::set_trust_tag(Some(Some(99)));
+    let again = store.move_to(&uid, &destination, false).unwrap();
+    assert_eq!((again.file_name.as_str(), std::fs::read(again.path).unwrap()), ("", file));
+    assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Gone);
+    assert!(store.list().unwrap().all(|listed| listed.is_ok()));
+    seam::set_trust_tag(None);
+}
+
 #[test]
 fn a_long_copy_goes_on() {
     use std::cell::Cell;

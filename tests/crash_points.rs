@@ -433,9 +433,10 @@ fn with_an_owner_and_a_limit() {
 
 #[test]
 fn with_a_long_name() {
-    at_every_point("with_a_long_name", Kind { long_name: true, ..Kind::default() }, |case| {
+    at_every_point("with_a_long_name", Kind { long_name: true, limited: true, ..Kind::default() }, |case| {
         case.send_all();
         case.get();
+        case.move_away();
     });
 }
 

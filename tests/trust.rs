@@ -298,6 +298,18 @@ fn a_finished_file_of_another_size_is_not_handed_out() {
 }
 
 /// Where the kernel does not tell boot or mount, everything works, and everything is read.
+/// A small `state` grows by one write; where blocks are smaller than that, power loss can keep a part.
+#[test]
+fn a_state_without_its_end_is_no_upload() {
+    let store = TestStore::new();
+    let uid = store.send_all(&bytes(350), 100);
+    let state = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
+    state.set_len(600).unwrap();
+    assert_eq!(store.get(&uid).unwrap_err().os_errno(), Some(libc::EBADMSG), "no power was lost");
+    reboot(2);
+    assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
 #[test]
 fn without_a_tag_nothing_is_believed() {
     let file = bytes(1000);
