@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use crate::crc::Combined;
 use crate::directory::{CLAIM, DATA, FILE, ORDERED};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
 use crate::upload::Upload;
@@ -153,8 +153,7 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                 if let Some(size) = upload.dir.file_size(DATA)? {
                     return Ok((records, Resolved::Receiving { size }));
                 } else if upload.dir.open_file(DATA)?.is_some() {
-                    // Something that is no regular file: reading it will fail.
-                    return Ok((records, Resolved::Receiving { size: 0 }));
+                    return Err(upload.dir.error("cannot use (it is no regular file)", DATA, errno(libc::EBADMSG)));
                 } else if there(FILE)? {
                     upload.dir.rename(FILE, DATA)?;
                 } else if there(ORDERED)? {

@@ -131,7 +131,7 @@ impl<'a> New<'a> {
         let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
         let level = store.options().durability;
         // One that others may join keeps its promises only when its name is on disk: then the level is raised.
-        let first_level = if place.is_some() { Durability::Process } else { level };
+        let first_level = if place.is_some() && level == Durability::Chunk { Durability::Process } else { level };
         let counted = promise.is_some();
         let head = |phase| {
             let record = PhaseRecord { phase, crc32c: 0, tag, grid_is_void: false };
@@ -141,8 +141,7 @@ impl<'a> New<'a> {
         };
         let failed = |error| dir.error("cannot write", STATE, error);
         if let Some(promise) = promise {
-            let creating = head(Phase::Creating);
-            state.set_len(self.state_size).and_then(|()| state.write_all_at(&creating, 0)).map_err(failed)?;
+            self.write_state(&state, head(Phase::Creating), &Slot::default()).map_err(failed)?;
             unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
             promise.keep();
         }

@@ -37,6 +37,17 @@ fn victim(store: &TestStore) -> std::path::PathBuf {
     victim
 }
 
+/// There is nothing to read of an empty file: it has to be looked at all the same.
+#[test]
+fn a_fifo_is_no_finished_file() {
+    let store = TestStore::new();
+    let uid = store.send_content("", 0, 1, 0, b"");
+    let data = store.path(&uid, "data");
+    std::fs::remove_file(&data).unwrap();
+    plant("a FIFO", &data, &victim(&store));
+    assert_eq!(store.get(&uid).unwrap_err().os_errno(), Some(libc::EBADMSG));
+}
+
 /// Does everything there is to an upload. It must neither hang nor panic, and never hand out wrong bytes.
 fn everything(store: &Store, uid: &str, file: &[u8]) {
     for content in [seeded_bytes(1000, 2), file.to_vec()] {
