@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chunked_upload::{Chunk, Options, Store};
-use common::{Figure, Place, Report, Spread, in_turn, least, ratios};
+use common::{Figure, MIB, Place, Report, Spread, in_turn, least, ratios};
 
 const SIZE: usize = 4096;
 
@@ -44,12 +44,15 @@ fn measure(report: &mut Report, place: &Place) {
         let answer = c.as_ref()?.ask(&format!("{what} {count} {}", root().display()));
         Some((answer[0], answer[1]))
     };
-    let took = in_turn(common::rounds(15), 5, |number| match number {
-        0 => Some(timed(|| least::small(&root(), count, &content))),
-        1 => Some(timed(|| bare(root(), count, &content))),
-        2 => Some(timed(|| engine(root(), count, &content))),
-        3 => in_c("bare"),
-        _ => in_c("engine"),
+    let took = in_turn(common::rounds(15), 5, |number| {
+        common::warm(64 * MIB);
+        match number {
+            0 => Some(timed(|| least::small(&root(), count, &content))),
+            1 => Some(timed(|| bare(root(), count, &content))),
+            2 => Some(timed(|| engine(root(), count, &content))),
+            3 => in_c("bare"),
+            _ => in_c("engine"),
+        }
     });
     let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
     for (language, bare, engine) in [("least calls", 1, 0), ("Rust", 1, 2), ("C", 3, 4)] {
