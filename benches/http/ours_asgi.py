@@ -11,8 +11,8 @@ import chunked_upload as cu
 
 MAX_CHUNK = 64 << 20
 store = cu.Store(os.environ["BENCH_DIRECTORY"])
-# Memory that large requests are read into. Made for each of them, it would be given back each time, and half a million page
-# faults a GiB would follow.
+# Memory that large requests are read into. Made for each of them, it would be given back each time, and half a million
+# page faults a GiB would follow.
 spare: list[bytearray] = []
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
