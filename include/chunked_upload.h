@@ -60,7 +60,8 @@
  *
  * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
  * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
- * made before a fork works in the child. One thing to know: a child that is forked by one thread while
+ * made before a fork works in the child, but for an upload_list: parent and child would share its place in
+ * the directory. One thing to know: a child that is forked by one thread while
  * another is inside a call shares the lock of that call. It is released when the call returns; but if the
  * parent dies before, the child keeps it until it execs or exits, and other calls for the same chunk, or
  * upload_get of the same upload, wait that long. All descriptors are closed on exec.
@@ -196,7 +197,8 @@ enum upload_result
    */
   UPLOAD_OK = 0,
   /**
-   * The request is malformed or contradicts itself: a NULL, text that is not UTF-8, a chunk number
+   * The request is malformed or contradicts itself: a NULL, text that is not UTF-8 (a uid that
+   * is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number
    * that is not below the count, sizes that cannot add up. Nothing was stored. Do not send it
    * again; the message says what is wrong. (400)
    */
@@ -364,7 +366,7 @@ typedef struct upload_chunk {
    */
   size_t content_size;
   /**
-   * A name for the upload that the client made, any bytes, in place of a uid; not looked at when there
+   * A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
    * is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
    * it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
    * unless the store has an owner. NULL for none. Since 0.2.
@@ -413,7 +415,7 @@ typedef struct upload_receipt {
 } upload_receipt;
 
 /**
- * What upload_cleanup is to remove: uploads without activity for longer than an age, in seconds, by what
+ * What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
  * they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages you mean. Later versions
  * append members, as to upload_chunk.
  */
@@ -530,7 +532,9 @@ upload_result upload_options_set_min_free_space(struct upload_options *options,
  * The most bytes that all uploads of the store together may declare, those that are not finished and
  * those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
  * UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
- * store should have it: uploads made without it count only when the store is counted anew. Since 0.2.
+ * store should have it: uploads made without it count only when the store is counted anew. Of
+ * first chunks with one upload_key that arrive at the same moment each takes room until it is known that
+ * they are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_max_store_size(struct upload_options *options,
@@ -601,7 +605,7 @@ upload_result upload_store_open(const char *path,
  * 1024: a user's id, say.
  *
  * An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
- * view for the same owner, just as if it did not exist; and through the view all others are. Of the owner
+ * view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not exist; and through the view all others are. Of the owner
  * only a keyed digest is kept on disk.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
@@ -624,7 +628,7 @@ void upload_store_free(struct upload_store *store);
  *
  * Chunks may come in any order, several at once, from any thread, process or connection, and more than
  * once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
- * is not finished. A first chunk that is refused leaves nothing behind.
+ * is not finished. A first chunk that is refused leaves no upload behind.
  *
  * Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
  * store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
@@ -683,8 +687,8 @@ upload_result upload_move_to(const struct upload_store *store,
 const char *upload_finished_uid(const struct upload_finished *finished);
 
 /**
- * The absolute path of the file, on the file system of the store. The caller may read, rename or remove
- * the file. It contains the uid.
+ * The absolute path of the file: in the store, then it contains the uid, or where upload_move_to put it. The
+ * caller may read, rename or remove the file.
  */
 const char *upload_finished_path(const struct upload_finished *finished);
 
@@ -868,8 +872,11 @@ uint64_t upload_verification_range_count(const struct upload_verification *verif
 void upload_verification_free(struct upload_verification *verification);
 
 /**
- * Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it;
- * calls that come later find nothing.
+ * Removes an upload with all that belongs to it, whatever its phase. Waits for calls that are working on it;
+ * calls that come later find nothing. A chunk that comes later with the same upload_key begins the upload anew.
+ *
+ * What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
+ * is old enough.
  *
  * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT.
  */

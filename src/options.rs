@@ -47,7 +47,9 @@ pub struct Options {
     pub min_free_space: u64,
     /// The most bytes that all uploads together may declare, those that are not finished and those whose file was not
     /// taken yet; 0 means no limit. Default 0. Two processes with this limit never promise the same room twice; uploads
-    /// made without it count as soon as the store is counted anew.
+    /// made without it count as soon as the store is counted anew. Of first chunks with one key that arrive at the same
+    /// moment each takes room until it is known that they are one upload: near the limit some may be refused, and succeed
+    /// when they are sent again.
     pub max_store_size: u64,
     /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a handle
     /// sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).

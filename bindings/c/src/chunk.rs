@@ -43,7 +43,7 @@ pub struct upload_chunk {
     /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
     /// they can add up: at most total_size, and just that if there is one chunk only.
     pub content_size: usize,
-    /// A name for the upload that the client made, any bytes, in place of a uid; not looked at when there
+    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
     /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
     /// it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
     /// unless the store has an owner. NULL for none. Since 0.2.
@@ -107,7 +107,7 @@ const RECEIPT_MIN: usize = 80;
 ///
 /// Chunks may come in any order, several at once, from any thread, process or connection, and more than
 /// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
-/// is not finished. A first chunk that is refused leaves nothing behind.
+/// is not finished. A first chunk that is refused leaves no upload behind.
 ///
 /// Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
 /// store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.

@@ -15,7 +15,7 @@ use crate::{args, boundary, versioned};
 /// An age that no upload reaches.
 pub const UPLOAD_KEEP: u64 = u64::MAX;
 
-/// What upload_cleanup is to remove: uploads without activity for longer than an age, in seconds, by what
+/// What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
 /// they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages you mean. Later versions
 /// append members, as to upload_chunk.
 #[repr(C)]
@@ -76,8 +76,11 @@ const _: () = {
 const EXPIRY_MIN: usize = 48;
 const CLEANED_MIN: usize = 56;
 
-/// Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it;
-/// calls that come later find nothing.
+/// Removes an upload with all that belongs to it, whatever its phase. Waits for calls that are working on it;
+/// calls that come later find nothing. A chunk that comes later with the same upload_key begins the upload anew.
+///
+/// What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
+/// is old enough.
 ///
 /// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]

@@ -126,8 +126,8 @@ pub unsafe extern "C" fn upload_finished_uid(finished: *const upload_finished) -
     ask(finished, std::ptr::null(), |finished| finished.uid.as_ptr())
 }
 
-/// The absolute path of the file, on the file system of the store. The caller may read, rename or remove
-/// the file. It contains the uid.
+/// The absolute path of the file: in the store, then it contains the uid, or where upload_move_to put it. The
+/// caller may read, rename or remove the file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_path(finished: *const upload_finished) -> *const c_char {
     ask(finished, std::ptr::null(), |finished| finished.path.as_ptr())
