@@ -107,7 +107,7 @@ fn count(store: &Store) -> Result<u64> {
         let Ok(Some(upload)) = Upload::open_in(store, entry.uid, dir) else { continue };
         let taken = match upload.opened.phase().map(|record| record.phase) {
             Some(Phase::Gone | Phase::Removed) => true,
-            Some(Phase::Complete) => upload.dir.file_size(FILE)?.is_none(),
+            Some(Phase::Complete) => !upload.dir.has(FILE)?,
             _ => false,
         };
         if !taken {

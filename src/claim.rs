@@ -76,7 +76,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
             // Whoever moved it may have died before it was on disk.
             return if durable { sync_move(upload, destination) } else { Ok(()) };
         }
-        (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared() && upload.dir.file_size(FILE)?.is_some() => {
+        (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared() && upload.dir.has(FILE)? => {
             // Power loss took the renaming, but not the mark.
             let record = PhaseRecord { phase: Phase::Complete, ..upload.phase_of(&upload.records()?)? };
             upload.write_phase(record)?;

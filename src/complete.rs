@@ -67,7 +67,7 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
                 never_came = !came(&slot);
                 Ok(!never_came)
             })?;
-            if !never_came || upload.dir.file_size(DATA)?.is_none() {
+            if !never_came || !upload.dir.has(DATA)? {
                 return Ok(None);
             }
             upload.reach("get:gap")?;
@@ -144,7 +144,6 @@ enum Resolved {
 /// Finishes what a crash interrupted, and checks a finished file that is not to be believed. Answers where the upload stands
 /// then, and the records that say so.
 fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
-    let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     loop {
         let records = upload.records_and_slots()?;
         let record = upload.phase_of(&records)?;
@@ -154,11 +153,11 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                     return Ok((records, Resolved::Receiving { size }));
                 } else if upload.dir.open_file(DATA)?.is_some() {
                     return Err(upload.dir.error("cannot use (it is no regular file)", DATA, errno(libc::EBADMSG)));
-                } else if there(FILE)? {
+                } else if upload.dir.has(FILE)? {
                     upload.dir.rename(FILE, DATA)?;
-                } else if there(ORDERED)? {
+                } else if upload.dir.has(ORDERED)? {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, tag: trust::UNKNOWN, ..record })?;
-                } else if upload.trust.believes(record.tag) || record.grid_is_void || there(CLAIM)? {
+                } else if upload.trust.believes(record.tag) || record.grid_is_void || upload.dir.has(CLAIM)? {
                     // It was finished once (then the grid is void), or is on its way: somebody may have the file.
                     return Err(upload.vanished());
                 } else {
@@ -166,7 +165,9 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                     return Err(upload.not_found());
                 }
             }
-            Phase::Ordered if !there(ORDERED)? && !there(FILE)? && there(DATA)? => begin_anew(upload)?,
+            Phase::Ordered if !upload.dir.has(ORDERED)? && !upload.dir.has(FILE)? && upload.dir.has(DATA)? => {
+                begin_anew(upload)?
+            }
             Phase::Ordered => drop(rewrite::finish(upload, record.tag)?),
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
@@ -175,10 +176,10 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                     }
                 }
                 // A file its owner took never comes back: only after power loss can these be it.
-                None if !upload.trust.believes(record.tag) && record.grid_is_void && there(ORDERED)? => {
+                None if !upload.trust.believes(record.tag) && record.grid_is_void && upload.dir.has(ORDERED)? => {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, ..record })?;
                 }
-                None if !upload.trust.believes(record.tag) && there(DATA)? => {
+                None if !upload.trust.believes(record.tag) && upload.dir.has(DATA)? => {
                     if record.grid_is_void {
                         begin_anew(upload)?
                     } else {

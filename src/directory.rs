@@ -132,6 +132,11 @@ impl Directory {
         }
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, name: &CStr) -> Result<bool> {
+        self.file_size(name).map(|size| size.is_some())
+    }
+
     /// Renames a file, replacing what is there.
     pub(crate) fn rename(&self, from: &CStr, to: &CStr) -> Result<()> {
         sys::rename_at(&self.handle, from, to).map_err(|error| self.error("cannot rename", from, error))

@@ -156,8 +156,8 @@ fn clean(
             Some(phase) if !phase.is_upload() => None,
             _ if entry.aside => None,
             Some(Recorded::Gone) => Some(Phase::Gone),
-            Some(Recorded::Complete) if upload.dir.file_size(FILE)?.is_some() => Some(Phase::Complete),
-            Some(Recorded::Complete) if upload.dir.file_size(DATA)?.is_none() => Some(Phase::Gone),
+            Some(Recorded::Complete) if upload.dir.has(FILE)? => Some(Phase::Complete),
+            Some(Recorded::Complete) if !upload.dir.has(DATA)? => Some(Phase::Gone),
             _ => Some(Phase::Receiving),
         };
         let age = match phase {

@@ -18,19 +18,25 @@ fn phase(upload: &Upload<'_>) -> Result<Phase> {
             record = upload.records()?.phase();
         }
     }
-    let there = |name| upload.dir.file_size(name).map(|size| size.is_some());
     let record = match record {
         Some(record) => record,
         None => upload.phase_of(&upload.records()?)?,
     };
     Ok(match record.phase {
         // `data` twice: it may just be renamed, and back again.
-        Recorded::Receiving | Recorded::Ordered if there(DATA)? || there(ORDERED)? || there(FILE)? || there(DATA)? => {
+        Recorded::Receiving | Recorded::Ordered
+            if upload.dir.has(DATA)?
+                || upload.dir.has(ORDERED)?
+                || upload.dir.has(FILE)?
+                || upload.dir.has(DATA)? =>
+        {
             Phase::Receiving
         }
-        Recorded::Complete if there(FILE)? => Phase::Complete,
+        Recorded::Complete if upload.dir.has(FILE)? => Phase::Complete,
         // Power loss took the renaming: completing goes on from here.
-        Recorded::Complete if !upload.trust.believes(record.tag) && (there(DATA)? || there(ORDERED)?) => {
+        Recorded::Complete
+            if !upload.trust.believes(record.tag) && (upload.dir.has(DATA)? || upload.dir.has(ORDERED)?) =>
+        {
             Phase::Receiving
         }
         Recorded::Creating | Recorded::Removed => return Err(upload.not_found()),

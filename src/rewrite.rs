@@ -138,7 +138,7 @@ pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
     upload.reach("rewrite:dropped")?;
     let crc32c = move_slots(upload, tag)?;
     upload.reach("rewrite:moved")?;
-    if upload.dir.file_size(ORDERED)?.is_some() {
+    if upload.dir.has(ORDERED)? {
         upload.dir.rename(ORDERED, FILE)?;
     }
     upload.reach("rewrite:renamed")?;

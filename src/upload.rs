@@ -77,15 +77,8 @@ impl<'a> Upload<'a> {
         {
             return Ok(false);
         }
-        if record.is_none_or(|record| record.phase != Phase::Complete) {
-            return Ok(true);
-        }
-        for name in [FILE, ORDERED, DATA] {
-            if self.dir.file_size(name)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let complete = record.is_some_and(|record| record.phase == Phase::Complete);
+        Ok(!complete || self.dir.has(FILE)? || self.dir.has(ORDERED)? || self.dir.has(DATA)?)
     }
 
     pub(crate) fn chunk_count(&self) -> u64 {
