@@ -104,24 +104,16 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                     let (uid, received_size) = (upload.uid.shown(), table.received_size);
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
                 }
-                // Opened only where it is read or cut: mostly it is just renamed.
-                let data = || upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished());
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
                 let believe = !table.in_place || size >= declared_size;
-                let whole = (believe && table.believed) || check(upload, DATA, &data()?, believe)?;
+                let whole = (believe && table.believed) || check(upload, DATA, &open_data(upload)?, believe)?;
                 if whole {
-                    digest::check_whole(upload, data, table.crc32c)?;
+                    digest::check_whole(upload, || open_data(upload), table.crc32c)?;
                 }
                 let finished = match (whole, table.in_place) {
-                    (true, true) => {
-                        if size != declared_size {
-                            let cut = data()?.set_len(declared_size);
-                            cut.map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
-                        }
-                        Some(finish_in_place(upload, &records, &table)?)
-                    }
-                    (true, false) => rewrite::rewrite(upload, &data()?)?,
+                    (true, true) => Some(finish_in_place(upload, size, &records, &table)?),
+                    (true, false) => rewrite::rewrite(upload, &open_data(upload)?)?,
                     (false, _) => None,
                 };
                 // Not by way of `resolve`: what was just made need not be believed, but is known.
@@ -131,6 +123,11 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
             }
         }
     }
+}
+
+/// Only for those who read or cut it: mostly `data` is just renamed.
+fn open_data(upload: &Upload<'_>) -> Result<File> {
+    upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished())
 }
 
 /// Where an upload stands, under all slots.
@@ -271,11 +268,16 @@ fn check(upload: &Upload<'_>, name: &CStr, file: &File, believe: bool) -> Result
     Ok(whole)
 }
 
-/// All chunks lie in order, in a file of the right size: no byte is read or written.
-fn finish_in_place(upload: &Upload<'_>, records: &Records, table: &Table) -> Result<PhaseRecord> {
+/// All chunks lie in order, in `data` of this size: no byte is read or written.
+fn finish_in_place(upload: &Upload<'_>, size: u64, records: &Records, table: &Table) -> Result<PhaseRecord> {
     if rewrite::may_have_begun(upload, records) {
         // What is left of one that a re-sent chunk made needless must not be taken for this file later.
         upload.dir.remove(ORDERED)?;
+    }
+    let total_size = upload.header.shape.total_size;
+    if size != total_size {
+        let cut = open_data(upload)?.set_len(total_size);
+        cut.map_err(|error| upload.dir.error("cannot cut", DATA, error))?;
     }
     upload.reach("complete:cut")?;
     upload.dir.rename(DATA, FILE)?;
