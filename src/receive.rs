@@ -74,7 +74,7 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
         Phase::Complete if record.grid_is_void && !settled && !upload.trust.believes(record.tag) => Ok(None),
         Phase::Complete => match upload.dir.open_file(FILE)? {
             // At the higher levels the finished file is synced before a chunk of it is acknowledged.
-            Some(file) if is_repeat(upload, &file, chunk)? => {
+            Some(file) if is_repeat(upload, &records, &file, chunk)? => {
                 Ok((settled || complete::secured(upload, &records, record.tag)).then_some(true))
             }
             // What differs may be the file, after power loss: it is checked before the chunk is refused.
@@ -92,8 +92,8 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
 }
 
 /// Whether the finished file has just these bytes for the chunk.
-fn is_repeat(upload: &Upload<'_>, file: &File, chunk: &Chunk<'_>) -> Result<bool> {
-    let slot = upload.slot(chunk.chunk_number)?;
+fn is_repeat(upload: &Upload<'_>, records: &Records, file: &File, chunk: &Chunk<'_>) -> Result<bool> {
+    let slot = upload.slot_in(records, chunk.chunk_number)?;
     let same = holds(file, &slot, chunk.content).map_err(|error| upload.dir.error("cannot read", FILE, error))?;
     Ok(slot.received() && same)
 }
