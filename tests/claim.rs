@@ -221,7 +221,6 @@ fn a_move_that_power_loss_took_is_made_again() {
     assert_eq!(store.move_to(&uid, &to, false).unwrap_err().kind(), ErrorKind::Gone);
 }
 
-/// A copy between file systems that is cut off goes on where it was.
 /// The name of a file that was moved away is lost with the power; where the file is, is not.
 #[test]
 fn a_moved_file_whose_name_is_lost_was_moved_all_the_same() {
@@ -239,6 +238,7 @@ fn a_moved_file_whose_name_is_lost_was_moved_all_the_same() {
     seam::set_trust_tag(None);
 }
 
+/// A copy between file systems that is cut off goes on where it was.
 #[test]
 fn a_long_copy_goes_on() {
     use std::cell::Cell;

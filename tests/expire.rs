@@ -209,7 +209,6 @@ fn what_a_call_is_working_on_stays() {
     }
 }
 
-/// What crashes leave in every step of making an upload is found; what is not ours is not.
 /// A cleanup opens a directory in which an upload is being made, and goes on when that is at its place and finished.
 #[test]
 fn a_slow_cleanup_takes_no_finished_upload_for_an_unfinished_one() {
@@ -252,6 +251,7 @@ fn a_slow_cleanup_takes_no_finished_upload_for_an_unfinished_one() {
     });
 }
 
+/// What crashes leave in every step of making an upload is found; what is not ours is not.
 #[test]
 fn leftovers_are_found_and_foreign_files_are_not() {
     let store = TestStore::new();

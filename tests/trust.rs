@@ -297,7 +297,6 @@ fn a_finished_file_of_another_size_is_not_handed_out() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// Where the kernel does not tell boot or mount, everything works, and everything is read.
 /// A small `state` grows by one write; where blocks are smaller than that, power loss can keep a part.
 #[test]
 fn a_state_without_its_end_is_no_upload() {
@@ -310,6 +309,7 @@ fn a_state_without_its_end_is_no_upload() {
     assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// Where the kernel does not tell boot or mount, everything works, and everything is read.
 #[test]
 fn without_a_tag_nothing_is_believed() {
     let file = bytes(1000);
