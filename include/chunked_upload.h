@@ -61,10 +61,10 @@
  * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
  * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
  * made before a fork works in the child, but for an upload_list: parent and child would share its place in
- * the directory. One thing to know: a child that is forked by one thread while
- * another is inside a call shares the lock of that call. It is released when the call returns; but if the
- * parent dies before, the child keeps it until it execs or exits, and other calls for the same chunk, or
- * upload_get of the same upload, wait that long. All descriptors are closed on exec.
+ * the directory. One thing to know: a child that is forked by one thread while another is inside a call
+ * shares the lock of that call. It is released when the call returns; but if the parent dies before, the
+ * child keeps it until it execs or exits, and other calls for the same chunk, or upload_get of the same
+ * upload, wait that long. All descriptors are closed on exec.
  *
  * Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
  * never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler
@@ -198,9 +198,9 @@ enum upload_result
   UPLOAD_OK = 0,
   /**
    * The request is malformed or contradicts itself: a NULL, text that is not UTF-8 (a uid that
-   * is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number
-   * that is not below the count, sizes that cannot add up. Nothing was stored. Do not send it
-   * again; the message says what is wrong. (400)
+   * is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number that is not
+   * below the count, sizes that cannot add up. Nothing was stored. Do not send it again; the
+   * message says what is wrong. (400)
    */
   UPLOAD_INVALID_ARGUMENT = 1,
   /**
@@ -532,9 +532,9 @@ upload_result upload_options_set_min_free_space(struct upload_options *options,
  * The most bytes that all uploads of the store together may declare, those that are not finished and
  * those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
  * UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
- * store should have it: uploads made without it count only when the store is counted anew. Of
- * first chunks with one upload_key that arrive at the same moment each takes room until it is known that
- * they are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
+ * store should have it: uploads made without it count only when the store is counted anew. Of first
+ * chunks with one upload_key that arrive at the same moment each takes room until it is known that they
+ * are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_max_store_size(struct upload_options *options,
@@ -605,8 +605,8 @@ upload_result upload_store_open(const char *path,
  * 1024: a user's id, say.
  *
  * An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
- * view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not exist; and through the view all others are. Of the owner
- * only a keyed digest is kept on disk.
+ * view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not
+ * exist; and through the view all others are. Of the owner only a keyed digest is kept on disk.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
  */

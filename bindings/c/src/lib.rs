@@ -59,10 +59,10 @@
 //! Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
 //! of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
 //! made before a fork works in the child, but for an upload_list: parent and child would share its place in
-//! the directory. One thing to know: a child that is forked by one thread while
-//! another is inside a call shares the lock of that call. It is released when the call returns; but if the
-//! parent dies before, the child keeps it until it execs or exits, and other calls for the same chunk, or
-//! upload_get of the same upload, wait that long. All descriptors are closed on exec.
+//! the directory. One thing to know: a child that is forked by one thread while another is inside a call
+//! shares the lock of that call. It is released when the call returns; but if the parent dies before, the
+//! child keeps it until it execs or exits, and other calls for the same chunk, or upload_get of the same
+//! upload, wait that long. All descriptors are closed on exec.
 //!
 //! Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
 //! never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler

@@ -78,9 +78,9 @@ pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_
 /// The most bytes that all uploads of the store together may declare, those that are not finished and
 /// those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
 /// UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
-/// store should have it: uploads made without it count only when the store is counted anew. Of
-/// first chunks with one upload_key that arrive at the same moment each takes room until it is known that
-/// they are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
+/// store should have it: uploads made without it count only when the store is counted anew. Of first
+/// chunks with one upload_key that arrive at the same moment each takes room until it is known that they
+/// are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {

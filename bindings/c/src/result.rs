@@ -16,9 +16,9 @@ pub enum upload_result {
     /// Done. (200)
     UPLOAD_OK = 0,
     /// The request is malformed or contradicts itself: a NULL, text that is not UTF-8 (a uid that
-    /// is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number
-    /// that is not below the count, sizes that cannot add up. Nothing was stored. Do not send it
-    /// again; the message says what is wrong. (400)
+    /// is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number that is not
+    /// below the count, sizes that cannot add up. Nothing was stored. Do not send it again; the
+    /// message says what is wrong. (400)
     UPLOAD_INVALID_ARGUMENT = 1,
     /// A limit of the store's options stands in the way of a new upload, or a chunk would take the
     /// upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value

@@ -63,8 +63,8 @@ pub unsafe extern "C" fn upload_store_open(
 /// 1024: a user's id, say.
 ///
 /// An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
-/// view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not exist; and through the view all others are. Of the owner
-/// only a keyed digest is kept on disk.
+/// view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not
+/// exist; and through the view all others are. Of the owner only a keyed digest is kept on disk.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
 #[unsafe(no_mangle)]
