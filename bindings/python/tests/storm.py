@@ -30,6 +30,8 @@ KEYS_AT_ONCE = 40
 LEVELS: tuple[Level, ...] = ("process", "complete", "chunk")
 # By the last digit of their keys: which uploads may be moved away, and which removed. The others stay to the end.
 MOVABLE, REMOVABLE = "147", "37"
+# A line of the log is padded to a multiple of this, which divides a page; few are longer.
+LINE = 256
 # What the store keeps for itself.
 RECORDS = {"secret", "promised"}
 
@@ -68,8 +70,13 @@ class Storm:
         self.log = os.open(base / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def say(self, *what: Any) -> None:
-        """One write to a file opened for appending: lines of several processes keep their order."""
-        os.write(self.log, (json.dumps(what) + "\n").encode())
+        """One write to a file opened for appending: lines of several processes keep their order.
+
+        A process that is killed in a write may have written up to the end of a page. So no line lies in two pages.
+        """
+        line = json.dumps(what)
+        length = (len(line) // LINE + 1) * LINE
+        os.write(self.log, f"{line:<{length - 1}}\n".encode())
 
     def store(self, durability: Level = "process") -> cu.Store:
         return cu.Store(self.base / "store", max_store_size=1 << 30, min_free_space=0, durability=durability)
@@ -179,7 +186,7 @@ class Storm:
         moved: dict[str, set[str]] = {}
         bad: list[Any] = []
         counts: Counter[str] = Counter()
-        for line in (self.base / "log").read_text().splitlines():
+        for line in (self.base / "log").open():
             what, me, *rest = json.loads(line)
             counts[what] += 1
             if what == "send":
