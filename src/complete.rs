@@ -21,7 +21,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::crc::Combined;
-use crate::directory::{CLAIM, DATA, FILE, ORDERED};
+use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
@@ -154,8 +154,7 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
                     upload.dir.rename(FILE, DATA)?;
                 } else if upload.dir.has(ORDERED)? {
                     upload.write_phase(PhaseRecord { phase: Phase::Ordered, tag: trust::UNKNOWN, ..record })?;
-                } else if upload.trust.believes(record.tag) || record.grid_is_void || upload.dir.has(CLAIM)? {
-                    // It was finished once (then the grid is void), or is on its way: somebody may have the file.
+                } else if upload.somebody_may_have_the_file(record)? {
                     return Err(upload.vanished());
                 } else {
                     upload.write_phase(PhaseRecord { phase: Phase::Removed, ..record })?;

@@ -39,6 +39,12 @@ fn phase(upload: &Upload<'_>) -> Result<Phase> {
         {
             Phase::Receiving
         }
+        // As the next `get` will find; unless one was just finishing it, and the file was taken meanwhile.
+        Recorded::Receiving
+            if !upload.somebody_may_have_the_file(record)? && upload.records()?.phase() == Some(record) =>
+        {
+            return Err(upload.not_found());
+        }
         Recorded::Creating | Recorded::Removed => return Err(upload.not_found()),
         _ => match upload.vanished() {
             Error::Gone { .. } => Phase::Gone,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, sync_parents};
+use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
     self, COUNTED_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark, OTHER_VERSION,
@@ -95,6 +95,12 @@ impl<'a> Upload<'a> {
             Ok(status) if status.links > 0 => Error::Gone { uid: self.uid.shown() },
             _ => self.not_found(),
         }
+    }
+
+    /// Of one that is receiving, and has no file: it was finished once (then the grid is void), or is on its way to its
+    /// place, or its record is believed. Otherwise power loss took what nobody had yet.
+    pub(crate) fn somebody_may_have_the_file(&self, record: PhaseRecord) -> Result<bool> {
+        Ok(self.trust.believes(record.tag) || record.grid_is_void || self.dir.has(CLAIM)?)
     }
 
     /// An error that concerns `state`.

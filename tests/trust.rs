@@ -310,6 +310,21 @@ fn a_state_without_its_end_is_no_upload() {
 }
 
 /// Where the kernel does not tell boot or mount, everything works, and everything is read.
+/// Every call says the same of an upload whose bytes power loss took before anybody had them, whoever comes first.
+#[test]
+fn an_upload_that_lost_its_data_is_not_called_gone() {
+    let store = TestStore::new();
+    let uid = store.send_all(&bytes(350), 100);
+    reboot(6);
+    std::fs::remove_file(store.path(&uid, "data")).unwrap();
+    for _ in 0..2 {
+        let listed: Vec<_> = store.list().unwrap().collect();
+        assert!(listed.is_empty(), "{listed:?}");
+        assert_eq!(store.inspect(&uid, 0).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
+
 #[test]
 fn without_a_tag_nothing_is_believed() {
     let file = bytes(1000);
