@@ -9,14 +9,17 @@ from typing import Any, ClassVar
 
 
 class Error(Exception):
-    """The base of all. Catch it to answer with ``e.http_status`` and ``e.name``."""
+    """The base of all. Catch it to answer with ``e.http_status`` and ``e.name``.
+
+    Attributes:
+        code: The stable number.
+        name: The stable name, fit for clients.
+        http_status: The HTTP status a server would answer with.
+    """
 
     code: ClassVar[int] = 90
-    """The stable number."""
     name: ClassVar[str] = "internal"
-    """The stable name, fit for clients."""
     http_status: ClassVar[int] = 500
-    """The HTTP status a server would answer with."""
 
     _facts: ClassVar[tuple[str, ...]] = ()
 
@@ -41,15 +44,18 @@ class InvalidArgument(Error, ValueError):
 
 
 class LimitExceeded(Error):
-    """A limit stands in the way. Nothing was stored."""
+    """A limit stands in the way. Nothing was stored.
+
+    Attributes:
+        limit: An option's name, or ``data_size``: twice the declared size.
+        limit_value: Its value.
+    """
 
     code, name, http_status = 2, "limit_exceeded", 413
     _facts = ("limit", "limit_value")
 
     limit: str
-    """An option's name, or ``data_size``: twice the declared size."""
     limit_value: int
-    """Its value."""
 
     def __init__(self, message: str = "", limit: str = "", limit_value: int = 0) -> None:
         super().__init__(message)
@@ -71,15 +77,18 @@ class NotFound(Error):
 
 
 class Incomplete(Error):
-    """Chunks are missing."""
+    """Chunks are missing.
+
+    Attributes:
+        missing_count: How many.
+        first_missing: The lowest number among them.
+    """
 
     code, name, http_status = 21, "incomplete", 409
     _facts = ("missing_count", "first_missing")
 
     missing_count: int
-    """How many."""
     first_missing: int
-    """The lowest number among them."""
 
     def __init__(self, message: str = "", missing_count: int = 0, first_missing: int = 0) -> None:
         super().__init__(message)
@@ -94,15 +103,18 @@ class Conflict(Error):
 
 
 class SizeMismatch(Error):
-    """All chunks are there, but together they are not as long as declared. Sending wrong ones again repairs it."""
+    """All chunks are there, but together they are not as long as declared. Sending wrong ones again repairs it.
+
+    Attributes:
+        received_size: The sum of the chunks' sizes.
+        declared_size: The declared ``total_size``.
+    """
 
     code, name, http_status = 23, "size_mismatch", 409
     _facts = ("received_size", "declared_size")
 
     received_size: int
-    """The sum of the chunks' sizes."""
     declared_size: int
-    """The declared ``total_size``."""
 
     def __init__(self, message: str = "", received_size: int = 0, declared_size: int = 0) -> None:
         super().__init__(message)

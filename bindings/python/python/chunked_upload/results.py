@@ -18,82 +18,100 @@ class _Shown:
 
 @dataclass(frozen=True, repr=False)
 class Inspection(_Shown):
-    """What is known of an upload, as Store.inspect answers it."""
+    """What is known of an upload, as Store.inspect answers it.
+
+    Attributes:
+        uid: The upload's uid. A secret.
+        file_name: What the first chunk said, verbatim: never use it in a path unchecked.
+        total_size: The declared size, in bytes.
+        chunk_count: The declared number of chunks.
+        received_size: Bytes in the chunks that are there.
+        received_count: How many chunks are there.
+        phase: What the upload is.
+        last_activity: When the last chunk was accepted, or the file last asked for: seconds since the epoch, to a
+            second.
+        missing: The numbers of the chunks that are missing, from the one asked for on: at most 1,000 ranges,
+            ascending.
+        next_chunk: Where to go on asking, if there are more.
+    """
 
     uid: str
-    """The upload's uid. A secret."""
     file_name: str
-    """What the first chunk said, verbatim: never use it in a path unchecked."""
     total_size: int
-    """The declared size, in bytes."""
     chunk_count: int
-    """The declared number of chunks."""
     received_size: int
-    """Bytes in the chunks that are there."""
     received_count: int
-    """How many chunks are there."""
     phase: Literal["receiving", "complete", "gone"]
-    """What the upload is."""
     last_activity: float
-    """When the last chunk was accepted, or the file last asked for: seconds since the epoch, to a second."""
     missing: tuple[range, ...]
-    """The numbers of the chunks that are missing, from the one asked for on: at most 1,000 ranges, ascending."""
     next_chunk: int | None
-    """Where to go on asking, if there are more."""
 
 
 @dataclass(frozen=True, repr=False)
 class Verification(_Shown):
-    """What reading the stored bytes again has shown, as Store.verify answers it."""
+    """What reading the stored bytes again has shown, as Store.verify answers it.
+
+    Attributes:
+        phase: "receiving": damaged chunks are missing now. "complete": nothing was changed.
+        checked_count: How many chunks were read.
+        damaged_count: How many of them are not what was received.
+        damaged: Their numbers: at most 1,000 ranges, ascending.
+    """
 
     phase: Literal["receiving", "complete", "gone"]
-    """ "receiving": damaged chunks are missing now. "complete": nothing was changed."""
     checked_count: int
-    """How many chunks were read."""
     damaged_count: int
-    """How many of them are not what was received."""
     damaged: tuple[range, ...]
-    """Their numbers: at most 1,000 ranges, ascending."""
 
 
 @dataclass(frozen=True, repr=False)
 class Removed(_Shown):
-    """What a cleanup removed."""
+    """What a cleanup removed.
+
+    Attributes:
+        uid: The uid.
+        phase: What it was; None for what a crash left.
+    """
 
     uid: str
-    """The uid."""
     phase: Literal["receiving", "complete", "gone"] | None
-    """What it was; None for what a crash left."""
 
 
 @dataclass(frozen=True, repr=False)
 class Cleaned(_Shown):
-    """What Store.cleanup did."""
+    """What Store.cleanup did.
+
+    Attributes:
+        removed: What was removed, or with dry_run would have been.
+        failed_count: How many that are old enough could not be removed.
+        more: Whether the limit was reached, and another call may find more.
+    """
 
     removed: tuple[Removed, ...]
-    """What was removed, or with dry_run would have been."""
     failed_count: int
-    """How many that are old enough could not be removed."""
     more: bool
-    """Whether the limit was reached, and another call may find more."""
 
 
 @dataclass(frozen=True, repr=False)
 class Listed(_Shown):
-    """One upload of a store, as Store.list yields it."""
+    """One upload of a store, as Store.list yields it.
+
+    Attributes:
+        uid: The upload's uid. A secret.
+        file_name: What the first chunk said, verbatim: never use it in a path unchecked.
+        total_size: The declared size, in bytes.
+        chunk_count: The declared number of chunks.
+        phase: What the upload is.
+        last_activity: When the last chunk was accepted, or the file last asked for: seconds since the epoch, to a
+            second.
+    """
 
     uid: str
-    """The upload's uid. A secret."""
     file_name: str
-    """What the first chunk said, verbatim: never use it in a path unchecked."""
     total_size: int
-    """The declared size, in bytes."""
     chunk_count: int
-    """The declared number of chunks."""
     phase: Literal["receiving", "complete", "gone"]
-    """What the upload is."""
     last_activity: float
-    """When the last chunk was accepted, or the file last asked for: seconds since the epoch, to a second."""
 
 
 for _class in (Inspection, Verification, Removed, Cleaned, Listed):
