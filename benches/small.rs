@@ -1,6 +1,6 @@
 //! Uploads of one chunk of 4 KiB, each asked for at once, beside the bare calls that any way of doing it needs: mkdir,
 //! open, write, close, rename. From Rust and C, in turn in one run. "Least calls" makes only the system calls that the
-//! engine could not do without: see common/least.rs.
+//! engine could not do without, and "its calls" all that it makes, with no code of its own between them: see common/least.rs.
 //!
 //! Nothing is removed before the end: ext4 passes over an inode that was deleted in the last minutes, one by one, when
 //! it makes a file, and who deletes thousands before a run measures that: with `crowded`, say, which should be ten minutes
@@ -44,18 +44,19 @@ fn measure(report: &mut Report, place: &Place) {
         let answer = c.as_ref()?.ask(&format!("{what} {count} {}", root().display()));
         Some((answer[0], answer[1]))
     };
-    let took = in_turn(common::rounds(15), 5, |number| {
+    let took = in_turn(common::rounds(15), 6, |number| {
         common::warm(64 * MIB);
         match number {
-            0 => Some(timed(|| least::small(&root(), count, &content))),
+            0 => Some(timed(|| least::small(&root(), count, &content, false))),
             1 => Some(timed(|| bare(root(), count, &content))),
             2 => Some(timed(|| engine(root(), count, &content))),
-            3 => in_c("bare"),
+            3 => Some(timed(|| least::small(&root(), count, &content, true))),
+            4 => in_c("bare"),
             _ => in_c("engine"),
         }
     });
     let took: Vec<Option<Vec<Took>>> = took.into_iter().map(|rounds| rounds.into_iter().collect()).collect();
-    for (language, bare, engine) in [("least calls", 1, 0), ("Rust", 1, 2), ("C", 3, 4)] {
+    for (language, bare, engine) in [("least calls", 1, 0), ("its calls", 1, 3), ("Rust", 1, 2), ("C", 4, 5)] {
         let (Some(bare), Some(engine)) = (&took[bare], &took[engine]) else { continue };
         let each = |took: &[Took]| Spread::of(took.iter().map(|took| took.0 / count as f64 * 1e6));
         report.row(

@@ -2,9 +2,10 @@
 //! engine makes these calls, too, and besides them looks at what it finds. What this loop takes longer than plain writes,
 //! no engine can save on this machine.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
@@ -51,16 +52,31 @@ pub fn receive(directory: &Path, plan: &Plan, content: &[u8], reserves: bool) ->
     took
 }
 
-/// Uploads of one chunk, each asked for at once.
-pub fn small(root: &Path, count: u32, content: &[u8]) {
+/// Uploads of one chunk, each asked for at once. With `looks` also the calls by which the engine looks at what it finds and
+/// makes, 30 in all: what the engine takes longer than that is its own code's doing.
+pub fn small(root: &Path, count: u32, content: &[u8], looks: bool) {
     const GATE: u64 = 1 << 62;
     std::fs::DirBuilder::new().mode(0o700).create(root).unwrap();
     for number in 0..count {
         let upload = root.join(format!("{number:032x}"));
+        if looks {
+            look_around(root);
+        }
         make(&upload, |dir| {
+            let look = |file: &File| {
+                if looks {
+                    look_at(file, c"");
+                }
+            };
+            look(dir);
             let state = create_at(dir, c"state");
             lock(&state, GATE, libc::F_WRLCK);
-            create_at(dir, c"data").write_all_at(content, 0).unwrap();
+            look(&state);
+            {
+                let data = create_at(dir, c"data");
+                look(&data);
+                data.write_all_at(content, 0).unwrap();
+            }
             let mut head = [1; HEAD + SLOT as usize];
             head[HEAD..HEAD + 4].copy_from_slice(&crc_fast::crc32_iscsi(content).to_le_bytes());
             state.write_all_at(&head, 0).unwrap();
@@ -68,13 +84,46 @@ pub fn small(root: &Path, count: u32, content: &[u8]) {
         });
         let dir = open(&upload);
         let state = open_at(&dir, c"state", 0);
-        lock(&state, 0, libc::F_WRLCK);
         let mut head = [0; HEAD + SLOT as usize];
+        if looks {
+            look_at(&state, c"");
+            state.read_exact_at(&mut head, 0).unwrap();
+        }
+        lock(&state, 0, libc::F_WRLCK);
         state.read_exact_at(&mut head, 0).unwrap();
+        if looks {
+            look_at(&dir, c"data");
+        }
         rename(&dir);
         state.write_all_at(&head[..SLOT as usize], 64).unwrap();
         lock(&state, 0, libc::F_UNLCK);
+        if looks {
+            dir.metadata().unwrap();
+        }
     }
+}
+
+/// How much room there is, what the store's directory is, and a new uid.
+fn look_around(root: &Path) {
+    let path = CString::new(root.as_os_str().as_bytes()).unwrap();
+    // SAFETY: all zeros is a valid statfs.
+    let mut file_system: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` ends with NUL, and `file_system` has room for the answer.
+    assert_eq!(unsafe { libc::statfs(path.as_ptr(), &mut file_system) }, 0);
+    root.metadata().unwrap();
+    let mut uid = [0_u8; 16];
+    // SAFETY: `uid` has room for the bytes.
+    assert_eq!(unsafe { libc::getrandom(uid.as_mut_ptr().cast(), uid.len(), 0) }, 16);
+}
+
+/// Without asking for the times: the kernel notes who asked, and the next write has to tell the disk a new one.
+fn look_at(dir: &File, name: &CStr) {
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK;
+    // SAFETY: all zeros is a valid statx.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` ends with NUL, and `status` has room for the answer.
+    assert_eq!(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, mask, &mut status) }, 0);
 }
 
 /// Makes a directory and has `fill` put files into it.
