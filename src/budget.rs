@@ -10,21 +10,22 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use crate::crc::crc32c;
-use crate::directory::{Directory, FILE};
+use crate::directory::Directory;
 use crate::error::{Error, Result, errno};
-use crate::format::{COUNTED_AT, Phase};
+use crate::format::{COUNTED_AT, Phase as Recorded};
 use crate::list::Entries;
 use crate::store::Store;
 use crate::trust::Trust;
 use crate::upload::Upload;
-use crate::{seam, sys};
+use crate::{Phase, inspect, seam, sys};
 
 /// Room for a new upload, of which other processes do not know yet: they wait. Taken back unless it is kept.
 pub(crate) struct Promise {
     // In this order: the sum is written before the lock goes.
     sum: Sum,
     root: Directory,
-    before: u64,
+    /// What the sum was; unknown, it is not written back.
+    before: Option<u64>,
     kept: bool,
 }
 
@@ -37,9 +38,9 @@ pub(crate) fn promise(store: &Store, size: u64) -> Result<Option<Promise>> {
     }
     let root = open_root(store)?;
     std::mem::forget(root.lock_exclusively()?); // `Promise` unlocks
-    let mut promise = Promise { sum: Sum::open(store)?, root, before: 0, kept: false };
+    let mut promise = Promise { sum: Sum::open(store)?, root, before: None, kept: false };
     let asked = |sum: u64| sum.saturating_add(size);
-    promise.before = match promise.sum.read() {
+    let before = match promise.sum.read() {
         Some(sum) if asked(sum) <= limit => sum,
         // Unknown, or too high: files were taken that nobody told us of.
         _ => {
@@ -48,7 +49,8 @@ pub(crate) fn promise(store: &Store, size: u64) -> Result<Option<Promise>> {
             sum
         }
     };
-    let asked = asked(promise.before);
+    promise.before = Some(before);
+    let asked = asked(before);
     if asked > limit {
         promise.kept = true;
         return Err(Error::LimitExceeded { limit: "max_store_size", value: limit, asked });
@@ -66,8 +68,10 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        if !self.kept {
-            let _ = self.sum.write(self.before);
+        if let Some(before) = self.before
+            && !self.kept
+        {
+            let _ = self.sum.write(before);
         }
         let _ = self.root.handle.unlock();
     }
@@ -102,12 +106,25 @@ fn count(store: &Store) -> Result<u64> {
     let mut sum = 0_u64;
     for entry in Entries::of(store)? {
         let entry = entry?;
-        // What cannot be read takes no part; it declares nothing that could be relied on.
-        let Ok(Some(dir)) = Directory::open(entry.path) else { continue };
-        let Ok(Some(upload)) = Upload::open_in(store, entry.uid, dir) else { continue };
-        let taken = match upload.opened.phase().map(|record| record.phase) {
-            Some(Phase::Gone | Phase::Removed) => true,
-            Some(Phase::Complete) => !upload.dir.has(FILE)?,
+        let opened = Directory::open(entry.path).and_then(|dir| match dir {
+            Some(dir) => Upload::open_in(store, entry.uid, dir),
+            None => Ok(None),
+        });
+        let upload = match opened {
+            Ok(Some(upload)) => upload,
+            Ok(None) => continue,
+            // It is not the upload's fault, and leaving it out would make the sum too low.
+            Err(error) if matches!(error.os_errno(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO)) => {
+                return Err(error);
+            }
+            // What is damaged, or somebody else's, takes no part; it declares nothing that could be relied on.
+            Err(_) => continue,
+        };
+        let taken = match upload.opened.phase() {
+            Some(record) if matches!(record.phase, Recorded::Gone | Recorded::Removed) => true,
+            Some(record) if record.phase == Recorded::Complete => {
+                inspect::standing(&upload, record)? == Some(Phase::Gone)
+            }
             _ => false,
         };
         if !taken {

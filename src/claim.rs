@@ -25,7 +25,7 @@ use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord};
 use crate::trust::Trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, budget, complete, list, sys};
+use crate::{Durability, Finished, budget, complete, list, pieces, sys};
 
 /// Moves the finished file to `destination`, an absolute path.
 pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<Finished> {
@@ -86,7 +86,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
     };
     let moving = Moving { upload, record, destination, overwrite, durable };
     match earlier {
-        Some(claim) if claim.copy && claim.has_appeared() => {
+        Some(claim) if claim.copy && claim.has_appeared() && moving.is_whole_at(&claim.destination) => {
             moving.finish()?;
             if claim.destination == destination { Ok(()) } else { Err(upload.vanished()) }
         }
@@ -119,6 +119,17 @@ impl Moving<'_> {
 
     fn source(&self) -> Result<File> {
         self.upload.dir.open_file(FILE)?.ok_or_else(|| self.upload.vanished())
+    }
+
+    /// Whether the file's copy stands there: its inode may be another's by now, and the original is dropped next.
+    fn is_whole_at(&self, destination: &Path) -> bool {
+        let total = self.upload.header.shape.total_size;
+        let open = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(destination);
+        open.is_ok_and(|copy| {
+            copy.metadata().is_ok_and(|there| there.len() == total)
+                && pieces::checksum(&copy, 0, total, &mut Vec::new(), |_| Ok(()))
+                    .is_ok_and(|crc32c| crc32c == Some(self.record.crc32c))
+        })
     }
 
     /// Within one file system.

@@ -18,15 +18,16 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::crc::Combined;
-use crate::directory::{DATA, FILE, ORDERED};
+use crate::directory::{AGAIN, DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, digest, pieces, rewrite};
+use crate::{Durability, Finished, claim, digest, pieces, rewrite};
 
 /// Answers with the finished file, completing the upload if need be.
 pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
@@ -229,6 +230,8 @@ fn begin_anew(upload: &Upload<'_>) -> Result<()> {
 
 /// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
 fn reopen(upload: &Upload<'_>) -> Result<()> {
+    // A copy that was begun is one of the file as it was.
+    claim::discard(&upload.dir)?;
     // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
     upload.sync_state()?;
     // Places may reach behind the file's end, so the next chunk at the tail has to look at all of them.
@@ -305,13 +308,41 @@ fn secure(upload: &Upload<'_>, records: &Records, record: PhaseRecord) -> Result
 /// Syncs a finished file and everything that leads to it, and says so on record.
 fn sync_finished(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
     if let Some(file) = upload.dir.open_file(FILE)? {
-        upload.dir.sync_file(FILE, &file)?;
+        let synced = upload.dir.sync_file(FILE, &file).and_then(|()| upload.sync_state_and_names());
+        synced.inspect_err(|_| drop(write_again(upload, &file)))?;
+    } else {
+        upload.sync_state_and_names()?;
     }
-    upload.sync_state_and_names()?;
     let record = PhaseRecord { tag: trust::SYNCED, ..record };
     upload.write_phase(record)?;
     upload.sync_state()?;
     Ok(record)
+}
+
+/// After a failed sync. The kernel reports a failed write-back once and then forgets it: the next sync would have nothing to
+/// write, and succeed. So the file is copied while the page cache has its bytes. Into a new one: on ext4, bytes that are
+/// written again over blocks whose first write-back failed read as zeros later.
+fn write_again(upload: &Upload<'_>, file: &File) -> Result<()> {
+    upload.dir.remove(AGAIN)?;
+    let copy = upload.dir.create_file(AGAIN, upload.store.options().file_mode)?;
+    let (mut whole, mut buffer) = (true, Vec::new());
+    let copied = upload.for_each_slot(0, |number, slot| {
+        let mut at = slot.offset;
+        let write = |piece: &[u8]| {
+            copy.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            Ok(())
+        };
+        let crc32c = pieces::checksum(file, slot.offset, slot.length, &mut buffer, write)
+            .map_err(|error| upload.dir.error(&format!("cannot copy chunk {number} to"), AGAIN, error))?;
+        whole &= crc32c == Some(slot.crc32c);
+        // The record of it may be lost, too.
+        upload.write_slot(number, &slot).map(|()| whole)
+    });
+    match copied {
+        Ok(()) if whole => upload.dir.rename(AGAIN, FILE),
+        _ => upload.dir.remove(AGAIN),
+    }
 }
 
 /// What the slots together say.

@@ -20,6 +20,9 @@ pub(crate) const ORDERED: &CStr = c"ordered";
 /// The finished upload.
 pub(crate) const FILE: &CStr = c"file";
 
+/// The finished upload once more, after it could not be synced.
+pub(crate) const AGAIN: &CStr = c"again";
+
 /// Outside cleaners go by the directory's modification time; moving it more often would cost for nothing.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::claim;
-use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, modified};
+use crate::directory::{AGAIN, DATA, Directory, FILE, ORDERED, STATE, modified};
 use crate::error::{Error, Result};
 use crate::format::{Phase as Recorded, PhaseRecord};
 use crate::list::{Entries, Entry};
 use crate::lock::Lock;
 use crate::store::Store;
 use crate::upload::Upload;
-use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, owner};
+use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, inspect, owner};
 
 /// Removes an upload, waiting for the calls that are working on it.
 pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
@@ -48,7 +48,7 @@ fn erase_upload(upload: &Upload<'_>) -> Result<()> {
 /// Removes the files of an upload, and its directory unless something of somebody else's is in it.
 fn erase(dir: &Directory) -> Result<()> {
     claim::discard(dir)?;
-    for name in [DATA, ORDERED, FILE, STATE] {
+    for name in [DATA, ORDERED, AGAIN, FILE, STATE] {
         dir.remove(name)?;
         crate::seam::reach("remove:file").map_err(|error| dir.error("remove:file", name, error))?;
     }
@@ -152,13 +152,12 @@ fn clean(
         if entry.aside && !upload.dir.is_at_its_path()? {
             return Ok(None);
         }
-        let phase = match upload.records()?.phase().map(|record| record.phase) {
-            Some(phase) if !phase.is_upload() => None,
+        let phase = match upload.records()?.phase() {
             _ if entry.aside => None,
-            Some(Recorded::Gone) => Some(Phase::Gone),
-            Some(Recorded::Complete) if upload.dir.has(FILE)? => Some(Phase::Complete),
-            Some(Recorded::Complete) if !upload.dir.has(DATA)? => Some(Phase::Gone),
-            _ => Some(Phase::Receiving),
+            // Power loss took the renaming to its place, but not the mark: `move_to` can still bring it there.
+            Some(record) if record.phase == Recorded::Gone && upload.dir.has(FILE)? => Some(Phase::Complete),
+            Some(record) => inspect::standing(&upload, record)?,
+            None => Some(Phase::Receiving),
         };
         let age = match phase {
             None | Some(Phase::Receiving) => expiry.unfinished,

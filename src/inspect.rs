@@ -4,24 +4,40 @@ use std::ops::Range;
 
 use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result};
-use crate::format::Phase as Recorded;
+use crate::format::{Phase as Recorded, PhaseRecord};
 use crate::upload::Upload;
 use crate::{Inspection, Listed, MAX_RANGES, Phase};
 
 /// What the upload is, for its clients. Locks would tell more, but not more than is outdated a moment later.
 fn phase(upload: &Upload<'_>) -> Result<Phase> {
-    // Read again: a record that is being written at this very moment may not have been whole.
+    /// A record that is being written at this very moment may not be whole, or be another a moment later.
     const ATTEMPTS: u32 = 8;
     let mut record = upload.opened.phase();
     for _ in 0..ATTEMPTS {
-        if record.is_none() {
-            record = upload.records()?.phase();
+        let standing = match record {
+            Some(record) => standing(upload, record)?,
+            None => None,
+        };
+        if let Some(phase @ (Phase::Receiving | Phase::Complete)) = standing {
+            return Ok(phase);
         }
+        // Files that are not there may have been removed, or taken, since the record was read.
+        let now = upload.records()?.phase();
+        if record.is_some() && record == now {
+            return match standing.map(|_| upload.vanished()) {
+                Some(Error::Gone { .. }) => Ok(Phase::Gone),
+                Some(error) => Err(error),
+                None => Err(upload.not_found()),
+            };
+        }
+        record = now;
     }
-    let record = match record {
-        Some(record) => record,
-        None => upload.phase_of(&upload.records()?)?,
-    };
+    upload.phase_of(&upload.records()?).and(Err(upload.not_found()))
+}
+
+/// What an upload with this record is, going by its files; `None` if it is none, or none any more. Completing comes to the
+/// same conclusions: see the table in `complete`.
+pub(crate) fn standing(upload: &Upload<'_>, record: PhaseRecord) -> Result<Option<Phase>> {
     Ok(match record.phase {
         // `data` twice: it may just be renamed, and back again.
         Recorded::Receiving | Recorded::Ordered
@@ -30,26 +46,18 @@ fn phase(upload: &Upload<'_>) -> Result<Phase> {
                 || upload.dir.has(FILE)?
                 || upload.dir.has(DATA)? =>
         {
-            Phase::Receiving
+            Some(Phase::Receiving)
         }
-        Recorded::Complete if upload.dir.has(FILE)? => Phase::Complete,
+        Recorded::Receiving if !upload.somebody_may_have_the_file(record)? => None,
+        Recorded::Complete if upload.dir.has(FILE)? => Some(Phase::Complete),
         // Power loss took the renaming: completing goes on from here.
         Recorded::Complete
             if !upload.trust.believes(record.tag) && (upload.dir.has(DATA)? || upload.dir.has(ORDERED)?) =>
         {
-            Phase::Receiving
+            Some(Phase::Receiving)
         }
-        // As the next `get` will find; unless one was just finishing it, and the file was taken meanwhile.
-        Recorded::Receiving
-            if !upload.somebody_may_have_the_file(record)? && upload.records()?.phase() == Some(record) =>
-        {
-            return Err(upload.not_found());
-        }
-        Recorded::Creating | Recorded::Removed => return Err(upload.not_found()),
-        _ => match upload.vanished() {
-            Error::Gone { .. } => Phase::Gone,
-            error => return Err(error),
-        },
+        Recorded::Creating | Recorded::Removed => None,
+        _ => Some(Phase::Gone),
     })
 }
 

@@ -176,14 +176,16 @@ impl<'a> Receiving<'a> {
             return Ok(());
         }
         let number = self.chunk.chunk_number;
-        if held.tag != trust::SYNCED {
-            if let Err(error) = self.upload.dir.sync_file(DATA, &self.data) {
-                // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
-                self.upload.write_slot(number, &held.cleared())?;
-                return Err(error);
-            }
-            self.upload.write_slot(number, &Slot { tag: trust::SYNCED, ..*held })?;
+        if held.tag != trust::SYNCED
+            && let Err(error) = self.upload.dir.sync_file(DATA, &self.data)
+        {
+            // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
+            self.upload.write_slot(number, &held.cleared())?;
+            return Err(error);
         }
+        // Even if it says so already: the sync behind it may have failed, and the kernel forgotten that it has to be written.
+        self.upload.write_slot(number, &Slot { tag: trust::SYNCED, ..*held })?;
+        self.upload.reach("receive:recorded")?;
         self.upload.sync_state()
     }
 

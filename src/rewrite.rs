@@ -36,7 +36,12 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     }
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
     if durable {
-        upload.dir.sync_file(ORDERED, &ordered)?;
+        if let Err(error) = upload.dir.sync_file(ORDERED, &ordered) {
+            // The kernel reports a failed write-back once and then forgets it: everything is copied again.
+            upload.forget_progress()?;
+            upload.dir.remove(ORDERED)?;
+            return Err(error);
+        }
         upload.sync_state()?;
         // Its name must not be lost when `data` is dropped.
         upload.dir.sync_names()?;

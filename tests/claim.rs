@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use chunked_upload::{Durability, ErrorKind, Options, Phase, Store, seam};
-use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, entries};
+use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, entries, seeded_bytes};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
@@ -308,4 +308,41 @@ fn nothing_is_moved_into_its_own_directory_by_another_name() {
     assert!(common::unmount(&there));
     assert_eq!(moved.unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(store.content(&uid), file);
+}
+
+/// The copy of a call that was killed was tidied away, and its inode is another file's, at the destination.
+#[test]
+fn another_file_with_the_copy_s_inode_is_not_taken_for_it() {
+    let file = bytes(1000);
+    let store = TestStore::new();
+    let Some(elsewhere) = Elsewhere::new(&store, true) else { return };
+    let uid = store.send_all(&file, 100);
+    let destination = elsewhere.0.path().join("moved");
+    die_in("move:copied", 0, || drop(store.move_to(&uid, &destination, true)));
+    let part = elsewhere.0.path().join(&entries(elsewhere.0.path())[0]);
+    // The inode stays the same, whatever the file system does with those that are free.
+    std::fs::write(&part, b"an older version").unwrap();
+    std::fs::rename(&part, &destination).unwrap();
+    assert_eq!(store.move_to(&uid, &destination, false).unwrap_err().os_errno(), Some(libc::EEXIST));
+    store.move_to(&uid, &destination, true).unwrap();
+    assert_eq!(std::fs::read(&destination).unwrap(), file);
+}
+
+/// A call was killed while it copied; since then the upload was opened again, and got other bytes.
+#[test]
+fn a_copy_of_the_file_before_is_not_gone_on_with() {
+    let (old, new) = (bytes(1000), seeded_bytes(1000, 2));
+    let store = TestStore::new();
+    let Some(elsewhere) = Elsewhere::new(&store, true) else { return };
+    let uid = store.send_all(&old, 100);
+    let destination = elsewhere.0.path().join("moved");
+    die_in("move:copied", 0, || drop(store.move_to(&uid, &destination, true)));
+    std::fs::File::options().write(true).open(store.finished(&uid).path).unwrap().set_len(950).unwrap();
+    assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Incomplete);
+    for number in 0..10 {
+        store.send(&uid, &new, 100, number).unwrap();
+    }
+    assert_eq!(store.content(&uid), new);
+    store.move_to(&uid, &destination, true).unwrap();
+    assert!(std::fs::read(&destination).unwrap() == new);
 }

@@ -309,7 +309,6 @@ fn a_state_without_its_end_is_no_upload() {
     assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// Where the kernel does not tell boot or mount, everything works, and everything is read.
 /// Every call says the same of an upload whose bytes power loss took before anybody had them, whoever comes first.
 #[test]
 fn an_upload_that_lost_its_data_is_not_called_gone() {
@@ -325,6 +324,7 @@ fn an_upload_that_lost_its_data_is_not_called_gone() {
     }
 }
 
+/// Where the kernel does not tell boot or mount, everything works, and everything is read.
 #[test]
 fn without_a_tag_nothing_is_believed() {
     let file = bytes(1000);
