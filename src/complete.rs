@@ -18,11 +18,10 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::crc::Combined;
-use crate::directory::{AGAIN, DATA, FILE, ORDERED};
+use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
@@ -309,7 +308,7 @@ fn secure(upload: &Upload<'_>, records: &Records, record: PhaseRecord) -> Result
 fn sync_finished(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
     if let Some(file) = upload.dir.open_file(FILE)? {
         let synced = upload.dir.sync_file(FILE, &file).and_then(|()| upload.sync_state_and_names());
-        synced.inspect_err(|_| drop(write_again(upload, &file)))?;
+        synced.inspect_err(|_| drop(rewrite::write_again(upload, &file)))?;
     } else {
         upload.sync_state_and_names()?;
     }
@@ -317,32 +316,6 @@ fn sync_finished(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord
     upload.write_phase(record)?;
     upload.sync_state()?;
     Ok(record)
-}
-
-/// After a failed sync. The kernel reports a failed write-back once and then forgets it: the next sync would have nothing to
-/// write, and succeed. So the file is copied while the page cache has its bytes. Into a new one: on ext4, bytes that are
-/// written again over blocks whose first write-back failed read as zeros later.
-fn write_again(upload: &Upload<'_>, file: &File) -> Result<()> {
-    upload.dir.remove(AGAIN)?;
-    let copy = upload.dir.create_file(AGAIN, upload.store.options().file_mode)?;
-    let (mut whole, mut buffer) = (true, Vec::new());
-    let copied = upload.for_each_slot(0, |number, slot| {
-        let mut at = slot.offset;
-        let write = |piece: &[u8]| {
-            copy.write_all_at(piece, at)?;
-            at += piece.len() as u64;
-            Ok(())
-        };
-        let crc32c = pieces::checksum(file, slot.offset, slot.length, &mut buffer, write)
-            .map_err(|error| upload.dir.error(&format!("cannot copy chunk {number} to"), AGAIN, error))?;
-        whole &= crc32c == Some(slot.crc32c);
-        // The record of it may be lost, too.
-        upload.write_slot(number, &slot).map(|()| whole)
-    });
-    match copied {
-        Ok(()) if whole => upload.dir.rename(AGAIN, FILE),
-        _ => upload.dir.remove(AGAIN),
-    }
 }
 
 /// What the slots together say.

@@ -14,10 +14,7 @@ fn phase(upload: &Upload<'_>) -> Result<Phase> {
     const ATTEMPTS: u32 = 8;
     let mut record = upload.opened.phase();
     for _ in 0..ATTEMPTS {
-        let standing = match record {
-            Some(record) => standing(upload, record)?,
-            None => None,
-        };
+        let standing = record.map(|record| standing(upload, record)).transpose()?.flatten();
         if let Some(phase @ (Phase::Receiving | Phase::Complete)) = standing {
             return Ok(phase);
         }

@@ -150,13 +150,16 @@ impl<'a> Receiving<'a> {
         } else {
             let slot = self.write(&held, same)?;
             let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
-            self.upload.write_slot(number, &Slot { crc32c: self.crc32c, tag, ..slot })?;
-            self.upload.reach("receive:recorded")?;
-            if self.durable {
-                self.upload.sync_state()?;
-            }
+            self.record(&Slot { crc32c: self.crc32c, tag, ..slot })?;
         }
         self.received_all(&held)
+    }
+
+    /// Records the chunk, whose bytes are as safe by now as its level wants them, and makes the record so.
+    fn record(&self, slot: &Slot) -> Result<()> {
+        self.upload.write_slot(self.chunk.chunk_number, slot)?;
+        self.upload.reach("receive:recorded")?;
+        if self.durable { self.upload.sync_state() } else { Ok(()) }
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
@@ -175,18 +178,15 @@ impl<'a> Receiving<'a> {
         if !self.durable {
             return Ok(());
         }
-        let number = self.chunk.chunk_number;
         if held.tag != trust::SYNCED
             && let Err(error) = self.upload.dir.sync_file(DATA, &self.data)
         {
             // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
-            self.upload.write_slot(number, &held.cleared())?;
+            self.upload.write_slot(self.chunk.chunk_number, &held.cleared())?;
             return Err(error);
         }
         // Even if it says so already: the sync behind it may have failed, and the kernel forgotten that it has to be written.
-        self.upload.write_slot(number, &Slot { tag: trust::SYNCED, ..*held })?;
-        self.upload.reach("receive:recorded")?;
-        self.upload.sync_state()
+        self.record(&Slot { tag: trust::SYNCED, ..*held })
     }
 
     /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag. `same` bytes, whose record

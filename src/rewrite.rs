@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::crc::Combined;
-use crate::directory::{DATA, FILE, ORDERED};
+use crate::directory::{AGAIN, DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Progress, Records, Slot};
 use crate::upload::Upload;
@@ -112,7 +112,7 @@ fn copy(upload: &Upload<'_>, data: &File, ordered: &File, done: Progress) -> Res
 fn copy_chunk(
     data: &File,
     slot: &Slot,
-    ordered: &File,
+    copy: &File,
     to: u64,
     buffer: &mut Vec<u8>,
     share: &mut bool,
@@ -122,15 +122,36 @@ fn copy_chunk(
     let shared = *share
         && aligned
         && slot.length > 0
-        && sys::share_range(data, slot.offset, ordered, to, slot.length).inspect_err(|_| *share = false).is_ok();
+        && sys::share_range(data, slot.offset, copy, to, slot.length).inspect_err(|_| *share = false).is_ok();
     let mut at = to;
     pieces::checksum(data, slot.offset, slot.length, buffer, |piece| {
         if !shared {
-            ordered.write_all_at(piece, at)?;
+            copy.write_all_at(piece, at)?;
         }
         at += piece.len() as u64;
         Ok(())
     })
+}
+
+/// Under all slots, after the finished `file` could not be synced. The kernel reports a failed write-back once and then
+/// forgets it: the next sync would have nothing to write, and succeed. So the file is copied while the page cache has its
+/// bytes. Into a new one, with nothing shared: on ext4, bytes that are written again over blocks whose first write-back
+/// failed read as zeros later.
+pub(crate) fn write_again(upload: &Upload<'_>, file: &File) -> Result<()> {
+    upload.dir.remove(AGAIN)?;
+    let again = upload.dir.create_file(AGAIN, upload.store.options().file_mode)?;
+    let (mut whole, mut buffer) = (true, Vec::new());
+    let copied = upload.for_each_slot(0, |number, slot| {
+        let crc32c = copy_chunk(file, &slot, &again, slot.offset, &mut buffer, &mut false)
+            .map_err(|error| upload.dir.error(&format!("cannot copy chunk {number} to"), AGAIN, error))?;
+        whole &= crc32c == Some(slot.crc32c);
+        // The record of it may be lost, too.
+        upload.write_slot(number, &slot).map(|()| whole)
+    });
+    match copied {
+        Ok(()) if whole => upload.dir.rename(AGAIN, FILE),
+        _ => upload.dir.remove(AGAIN),
+    }
 }
 
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.

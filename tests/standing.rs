@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chunked_upload::{Chunk, ErrorKind, Expiry, Options, Phase, Store, seam};
 use common::shim::{Fault, OPEN, Shim};
-use common::{TestStore, bytes};
+use common::{CUTS, TestStore, bytes, cut};
 
 /// A sparse table: reading it keeps `inspect` busy between opening the upload and looking at its files.
 const MANY: u64 = 60_000_000;
@@ -72,17 +72,12 @@ fn what_get_has_just_found_lost_is_not_gone() {
     assert!(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound), "{answer:?}");
 }
 
-fn uneven(file: &[u8]) -> [&[u8]; 4] {
-    [&file[..90], &file[90..200], &file[200..230], &file[230..]]
-}
-
 /// Power loss took the renaming of a rewritten file: it is still being received.
 #[test]
 fn a_cleanup_of_what_is_gone_leaves_what_get_would_bring_back() {
     let file = bytes(350);
     let store = TestStore::new();
-    let pieces = uneven(&file);
-    let uid = store.send_pieces(&pieces, &[3, 2, 1, 0]);
+    let uid = store.send_pieces(&cut(&file, CUTS[1]), &[3, 2, 1, 0]);
     assert_eq!(store.content(&uid), file);
     std::fs::rename(store.path(&uid, "file"), store.path(&uid, "ordered")).unwrap();
     seam::set_trust_tag(Some(Some(21)));

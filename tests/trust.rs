@@ -3,12 +3,10 @@
 
 mod common;
 
-use std::cell::RefCell;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
 
 use chunked_upload::{Durability, Error, ErrorKind, Options, seam};
-use common::{TestStore, bytes, die_in, dies_at, seeded_bytes};
+use common::{CUTS, TestStore, bytes, cut, die_in, dies_at, seeded_bytes, steps};
 
 /// Another boot.
 fn reboot(tag: u32) {
@@ -20,19 +18,6 @@ fn damage(store: &TestStore, uid: &str, name: &str, offset: u64) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
     file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
-}
-
-/// The names of the steps a call reaches.
-fn steps(call: impl FnOnce()) -> Vec<&'static str> {
-    let names = Rc::new(RefCell::new(Vec::new()));
-    let seen = names.clone();
-    seam::set_hook(Some(Rc::new(move |name| {
-        seen.borrow_mut().push(name);
-        Ok(())
-    })));
-    call();
-    seam::set_hook(None);
-    names.take()
 }
 
 fn count(steps: &[&str], name: &str) -> usize {
@@ -48,10 +33,6 @@ fn missing(error: Error) -> (u64, u64) {
 
 /// On a grid, off it, and with a rewrite.
 const ORDERS: [&[usize]; 2] = [&[0, 1, 2, 3], &[3, 2, 1, 0]];
-
-fn uneven(file: &[u8]) -> [&[u8]; 4] {
-    [&file[..90], &file[90..200], &file[200..230], &file[230..]]
-}
 
 #[test]
 fn damage_before_completing_is_named_and_repaired() {
@@ -77,7 +58,7 @@ fn damage_after_completing_is_named_and_repaired() {
     for order in ORDERS {
         let store = TestStore::new();
         seam::set_trust_tag(None);
-        let pieces = uneven(&file);
+        let pieces = cut(&file, CUTS[1]);
         let uid = store.send_pieces(&pieces, order);
         assert_eq!(store.content(&uid), file);
         for offset in [95, 240] {
@@ -100,7 +81,7 @@ fn a_rewritten_file_that_was_damaged_can_be_sent_with_other_cuts() {
     let file = bytes(350);
     let store = TestStore::new();
     // The chunk of 110 comes first and fixes a grid that no other chunk fits.
-    let pieces = uneven(&file);
+    let pieces = cut(&file, CUTS[1]);
     let uid = store.send_pieces(&pieces, &[1, 0, 2, 3]);
     assert_eq!(store.content(&uid), file);
     for offset in [0, 95, 205, 300] {
@@ -121,7 +102,7 @@ fn a_rewritten_file_that_was_damaged_can_be_sent_with_other_cuts() {
 fn a_repair_never_touches_the_neighbours() {
     let file = bytes(350);
     let store = TestStore::new();
-    let pieces = uneven(&file);
+    let pieces = cut(&file, CUTS[1]);
     let uid = store.send_pieces(&pieces, &[1, 0, 2, 3]);
     store.finished(&uid);
     damage(&store, &uid, "file", 205);
@@ -176,7 +157,7 @@ fn a_check_may_die_anywhere() {
             for step in 0.. {
                 seam::set_trust_tag(None);
                 let store = TestStore::new();
-                let pieces = uneven(&file);
+                let pieces = cut(&file, CUTS[1]);
                 let uid = store.send_pieces(&pieces, order);
                 store.finished(&uid);
                 if damaged {
@@ -383,7 +364,7 @@ fn a_remount_makes_records_suspect() {
 fn a_chunk_does_not_call_gone_what_get_would_bring_back() {
     let file = bytes(350);
     let store = TestStore::new();
-    let pieces = uneven(&file);
+    let pieces = cut(&file, CUTS[1]);
     let uid = store.send_pieces(&pieces, &[3, 2, 1, 0]);
     assert_eq!(store.content(&uid), file);
     std::fs::rename(store.path(&uid, "file"), store.path(&uid, "ordered")).unwrap();

@@ -38,6 +38,20 @@ pub fn rounds() -> u64 {
     std::env::var("UPLOAD_ROUNDS").map_or(1, |text| text.parse().expect("a number"))
 }
 
+/// The names of the steps a call reaches.
+#[cfg(feature = "test-seams")]
+pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
+    let names = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = names.clone();
+    chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
+        seen.borrow_mut().push(name);
+        Ok(())
+    })));
+    call();
+    chunked_upload::seam::set_hook(None);
+    names.take()
+}
+
 /// Cuts a file at these sizes.
 pub fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = file;
