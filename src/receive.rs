@@ -10,12 +10,12 @@ use crate::complete;
 use crate::digest::Digests;
 use crate::directory::{DATA, FILE};
 use crate::error::{Error, Result};
-use crate::format::{Phase, PhaseRecord, Records, Slot};
+use crate::format::{Phase, PhaseRecord, Records, SLOT_SIZE, Slot};
 use crate::lock::Lock;
 use crate::placement::{Place, Shape};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Chunk, Durability, Receipt, digest, pieces, space};
+use crate::{Chunk, Durability, Receipt, digest, pieces, space, sys};
 
 /// How often a chunk may find the upload between two phases before it gives up: each time needs a crash.
 const ATTEMPTS: u32 = 8;
@@ -159,7 +159,18 @@ impl<'a> Receiving<'a> {
     fn record(&self, slot: &Slot) -> Result<()> {
         self.upload.write_slot(self.chunk.chunk_number, slot)?;
         self.upload.reach("receive:recorded")?;
-        if self.durable { self.upload.sync_state() } else { Ok(()) }
+        if !self.durable {
+            return Ok(());
+        }
+        let at = self.upload.header.slot_at(self.chunk.chunk_number);
+        self.upload.sync_state().inspect_err(|_| sys::drop_from_cache(&self.upload.state, at, SLOT_SIZE))
+    }
+
+    /// Puts the chunk at this place on disk. Where that fails, nothing is left of it in the page cache: ext4 would write the
+    /// same bytes again to the same blocks, and forget that these read as zeros until they are marked as written.
+    fn sync_data(&self, place: &Slot) -> Result<()> {
+        let synced = self.upload.dir.sync_file(DATA, &self.data);
+        synced.inspect_err(|_| sys::drop_from_cache(&self.data, place.offset, place.length))
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
@@ -179,7 +190,7 @@ impl<'a> Receiving<'a> {
             return Ok(());
         }
         if held.tag != trust::SYNCED
-            && let Err(error) = self.upload.dir.sync_file(DATA, &self.data)
+            && let Err(error) = self.sync_data(held)
         {
             // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
             self.upload.write_slot(self.chunk.chunk_number, &held.cleared())?;
@@ -214,7 +225,7 @@ impl<'a> Receiving<'a> {
             .map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
         if self.durable {
-            self.upload.dir.sync_file(DATA, &self.data)?;
+            self.sync_data(&slot)?;
         }
         Ok(slot)
     }

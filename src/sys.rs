@@ -114,6 +114,17 @@ pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) {
     unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
+/// Drops these bytes of the file, and what shares a page with them, from the page cache, if the cache thinks that the disk has
+/// them (posix_fadvise(2)). A hint: what is just being written stays.
+pub(crate) fn drop_from_cache(file: &File, offset: u64, length: u64) {
+    /// The largest page of any machine; parts of a page are not dropped.
+    const PAGE: u64 = 64 << 10;
+    let (start, end) = (offset / PAGE * PAGE, offset.saturating_add(length).div_ceil(PAGE).saturating_mul(PAGE));
+    let (Ok(start), Ok(length)) = (libc::off_t::try_from(start), libc::off_t::try_from(end - start)) else { return };
+    // SAFETY: no pointers are passed.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`
 /// (ioctl_ficlonerange(2)); fails where the file system or the alignment does not allow it.
 pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<()> {

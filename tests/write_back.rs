@@ -4,10 +4,13 @@
 mod common;
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 
-use chunked_upload::{Durability, Options, seam};
-use common::{CUTS, TestStore, bytes, cut, steps};
+use chunked_upload::{Durability, Options, Store, seam};
+use common::{CUTS, TestStore, bytes, cut, send, steps};
+use common::{Image, skip, succeeds, unmount};
 
 fn store(durability: Durability) -> TestStore {
     TestStore::with(Options { durability, ..Options::default() })
@@ -60,4 +63,82 @@ fn a_slot_that_could_not_be_synced_is_written_again() {
     assert_eq!(error.os_errno(), Some(libc::EIO));
     let steps = steps(|| assert!(store.send(&uid, &file, 100, 1).is_ok()));
     assert_eq!(steps, ["receive:locked", "receive:recorded", "synced:state"]);
+}
+
+/// A tmpfs, which can be full for a moment.
+struct Memory(tempfile::TempDir);
+
+impl Memory {
+    fn mount() -> Option<Memory> {
+        let memory = Memory(tempfile::tempdir().unwrap());
+        if succeeds("mount", &["-t", "tmpfs", "-o", "size=256m", "tmpfs", memory.path()]) {
+            return Some(memory);
+        }
+        skip("no tmpfs can be mounted here");
+        None
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    fn resize(&self, size: &str) {
+        assert!(succeeds("mount", &["-o", &format!("remount,size={size}"), self.path()]));
+    }
+
+    /// Leaves room for nothing that is not there yet.
+    fn fill(&self) {
+        let used = Command::new("df").args(["--output=used", "-B1", self.path()]).output().unwrap().stdout;
+        self.resize(String::from_utf8(used).unwrap().lines().nth(1).unwrap().trim());
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        unmount(self.0.path());
+    }
+}
+
+/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
+fn unwritten(file: &Path) -> Vec<(String, String)> {
+    let listed = Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let unwritten = listed.lines().filter(|line| line.contains("unwritten"));
+    let fields = unwritten.map(|line| line.split(':').map(str::trim).collect::<Vec<_>>());
+    fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
+}
+
+/// On a real ext4, whose disk fails for just these bytes. Written again over the same blocks they would read as zeros once they
+/// are no longer in the page cache, although the second sync succeeded.
+#[test]
+fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
+    const SIZE: usize = 64 << 10;
+    let Some(memory) = Memory::mount() else { return };
+    // Blocks of whole pages: the loop device takes a write that was cut off within a page for a whole one.
+    let arguments = ["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
+    let Some(image) = Image::made_with(Path::new(memory.path()), "ext4", 64, &arguments) else { return };
+    let (file, backing) = (bytes(8 * SIZE), image.file());
+    let backing = backing.to_str().unwrap();
+    let options = Options { durability: Durability::Chunk, ..Options::default() };
+    let store = Store::open(image.mountpoint().join("uploads"), options).unwrap();
+    let uid = send(&store, "", &file, SIZE, 0).unwrap().upload_uid.to_string();
+    // All but the room of the other chunks is there.
+    assert!(succeeds("fallocate", &["-l", "64M", backing]));
+    let places = unwritten(&image.mountpoint().join("uploads").join(&uid).join("data"));
+    assert!(!places.is_empty());
+    for (start, length) in places {
+        assert!(succeeds("fallocate", &["-p", "-o", &start, "-l", &length, backing]));
+    }
+    memory.fill();
+    for _ in 0..3 {
+        let error = send(&store, &uid, &file, SIZE, 1).unwrap_err();
+        assert!(matches!(error.os_errno(), Some(libc::EIO | libc::ENOSPC)), "{error}");
+    }
+    memory.resize("256m");
+    for number in 1..8 {
+        send(&store, &uid, &file, SIZE, number).unwrap();
+    }
+    assert!(image.unmount() && image.mount());
+    let finished = store.get(&uid).unwrap();
+    assert!(std::fs::read(finished.path).unwrap() == file);
 }

@@ -39,10 +39,17 @@ impl Image {
 
     /// Of this size, in a file somewhere in `place`.
     pub fn sized(place: &Path, kind: &str, mebibytes: u64) -> Option<Image> {
+        Image::made_with(place, kind, mebibytes, &[])
+    }
+
+    /// With more arguments for `mkfs`.
+    pub fn made_with(place: &Path, kind: &str, mebibytes: u64, arguments: &[&str]) -> Option<Image> {
         let image = Image { dir: tempfile::tempdir_in(place).unwrap() };
         std::fs::File::create(image.file()).unwrap().set_len(mebibytes << 20).unwrap();
         std::fs::create_dir(image.mountpoint()).unwrap();
-        if succeeds(&format!("mkfs.{kind}"), &["-q", image.file().to_str().unwrap()]) && image.mount() {
+        let file = image.file();
+        let arguments = [&["-q"], arguments, &[file.to_str().unwrap()]].concat();
+        if succeeds(&format!("mkfs.{kind}"), &arguments) && image.mount() {
             return Some(image);
         }
         skip(&format!("no {kind} can be made or mounted here"));
