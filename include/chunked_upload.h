@@ -225,8 +225,9 @@ enum upload_result
    */
   UPLOAD_INCOMPLETE = 21,
   /**
-   * The chunk contradicts the upload: another total_size or chunk_count than its first chunk had,
-   * or other bytes for a chunk of a finished file. Nothing was stored. (409)
+   * The chunk contradicts the upload: another total_size, chunk_count or file_digest than its first
+   * chunk had, whatever became of the upload since, or other bytes for a chunk of a finished file.
+   * Nothing was stored. (409)
    */
   UPLOAD_CONFLICT = 22,
   /**
@@ -366,8 +367,8 @@ typedef struct upload_chunk {
    */
   size_t content_size;
   /**
-   * A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
-   * is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+   * A name for the upload that the client made, any bytes, in place of a uid; of no effect, if it is not too
+   * long, when there is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
    * it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
    * unless the store has an owner. NULL for none. Since 0.2.
    */
@@ -386,7 +387,8 @@ typedef struct upload_chunk {
    * A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
    * finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
    * chunks that are sent again can repair it. That of the first chunk stands; later ones may leave
-   * it out or repeat it. NULL or "" for none. Since 0.2.
+   * it out or repeat it, and with another, or one where the first had none, they are UPLOAD_CONFLICT.
+   * NULL or "" for none. Since 0.2.
    */
   const char *file_digest;
 } upload_chunk;
@@ -469,7 +471,7 @@ typedef struct upload_cleaned {
    */
   uint64_t gone;
   /**
-   * What crashes left.
+   * What crashes left: whatever has an upload's name but is none.
    */
   uint64_t leftovers;
   /**
@@ -477,7 +479,7 @@ typedef struct upload_cleaned {
    */
   uint64_t failed;
   /**
-   * 1 if max_removals was reached: another call may find more.
+   * 1 if max_removals was reached before all was looked at: another call may find more.
    */
   int32_t more;
 } upload_cleaned;
@@ -567,14 +569,15 @@ upload_result upload_options_set_prefix(struct upload_options *options,
                                         const char *prefix);
 
 /**
- * Permissions of directories, whatever the umask; must include 0700. Default 0700.
+ * Permissions of directories, whatever the umask; must include 0700, and only bits of 07777. Default 0700.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_dir_mode(struct upload_options *options,
                                           uint32_t mode);
 
 /**
- * Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600.
+ * Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600. The file
+ * state, on which the locks are, gets no read permission without write: who can read it can hold up its writers.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_file_mode(struct upload_options *options,
@@ -584,7 +587,8 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
  * Opens the directory path as a store and sets *store, to be freed with upload_store_free.
  *
  * Creates nothing: a server may open the store as root and receive as another user. Later, the first
- * chunk makes the directory if only the last component of its path is missing. A relative path is
+ * chunk makes the directory if only the last component of its path is missing, and fails if something
+ * else than a directory is there. A relative path is
  * resolved against the current directory now, not later. options may be NULL, for the defaults, and
  * may be changed or freed afterwards.
  *
@@ -669,7 +673,8 @@ upload_result upload_get(const struct upload_store *store,
  * May be repeated, after a crash at any instant: the same destination succeeds again while the file is
  * there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
  *
- * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there; and with
+ * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a directory
+ * and overwrite is 1; and with
  * UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
  * destination has no file name, or lies in the store's own directory or in that of an upload.
  */

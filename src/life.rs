@@ -115,7 +115,7 @@ pub struct Cleaned {
     pub removed: Vec<Removed>,
     /// How many that are old enough could not be removed: the directory is not ours, say.
     pub failed_count: u64,
-    /// Whether `max_removals` was reached, and another call may find more.
+    /// Whether `max_removals` was reached before all was looked at: another call may find more.
     pub more: bool,
 }
 

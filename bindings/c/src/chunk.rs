@@ -43,8 +43,8 @@ pub struct upload_chunk {
     /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
     /// they can add up: at most total_size, and just that if there is one chunk only.
     pub content_size: usize,
-    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
-    /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect, if it is not too
+    /// long, when there is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
     /// it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
     /// unless the store has an owner. NULL for none. Since 0.2.
     pub upload_key: *const c_void,
@@ -57,7 +57,8 @@ pub struct upload_chunk {
     /// A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
     /// finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
     /// chunks that are sent again can repair it. That of the first chunk stands; later ones may leave
-    /// it out or repeat it. NULL or "" for none. Since 0.2.
+    /// it out or repeat it, and with another, or one where the first had none, they are UPLOAD_CONFLICT.
+    /// NULL or "" for none. Since 0.2.
     pub file_digest: *const c_char,
 }
 

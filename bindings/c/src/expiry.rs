@@ -48,11 +48,11 @@ pub struct upload_cleaned {
     pub finished: u64,
     /// Records of uploads whose file was taken.
     pub gone: u64,
-    /// What crashes left.
+    /// What crashes left: whatever has an upload's name but is none.
     pub leftovers: u64,
     /// How many are old enough but could not be removed.
     pub failed: u64,
-    /// 1 if max_removals was reached: another call may find more.
+    /// 1 if max_removals was reached before all was looked at: another call may find more.
     pub more: i32,
 }
 

@@ -33,8 +33,9 @@ pub enum upload_result {
     /// upload_get: chunks are missing. upload_error_missing_count and upload_error_first_missing say
     /// how many and which is the first. Send them, then ask again. (409)
     UPLOAD_INCOMPLETE = 21,
-    /// The chunk contradicts the upload: another total_size or chunk_count than its first chunk had,
-    /// or other bytes for a chunk of a finished file. Nothing was stored. (409)
+    /// The chunk contradicts the upload: another total_size, chunk_count or file_digest than its first
+    /// chunk had, whatever became of the upload since, or other bytes for a chunk of a finished file.
+    /// Nothing was stored. (409)
     UPLOAD_CONFLICT = 22,
     /// upload_get: no chunk is missing, but together they have not the declared size.
     /// upload_error_received_size and upload_error_declared_size give both. The upload stays open;

@@ -29,7 +29,8 @@ const _: () = handle::shareable::<Store>();
 /// Opens the directory path as a store and sets *store, to be freed with upload_store_free.
 ///
 /// Creates nothing: a server may open the store as root and receive as another user. Later, the first
-/// chunk makes the directory if only the last component of its path is missing. A relative path is
+/// chunk makes the directory if only the last component of its path is missing, and fails if something
+/// else than a directory is there. A relative path is
 /// resolved against the current directory now, not later. options may be NULL, for the defaults, and
 /// may be changed or freed afterwards.
 ///
