@@ -67,7 +67,7 @@ def bars(axis, groups: dict[str, list[tuple[str, dict]]]) -> None:
             [figure["q3"] - figure["median"] for _, figure in entries],
         ]
         drawn = axis.bar(places, heights, width * 0.92, label=group, yerr=spread, error_kw={"alpha": 0.5})
-        axis.bar_label(drawn, fmt=lambda height: f"{height:.3g}", padding=2, fontsize=8)
+        axis.bar_label(drawn, fmt=lambda height: f"{height:.2f}", padding=2, fontsize=6.5)
     axis.set_xticks(range(len(labels)), labels)
     axis.legend(frameon=False, fontsize=8)
 
