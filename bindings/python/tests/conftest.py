@@ -1,8 +1,12 @@
+import signal
 from pathlib import Path
 
 import pytest
 
 import chunked_upload as cu
+
+# Who runs the tests in the background of a script has SIGINT ignored, and so would the programs that are started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
