@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
-use common::{CUTS, Image, bytes, chunk_count, cut, entries, send, succeeds, unmount};
+use common::{CUTS, Image, Memory, bytes, chunk_count, cut, entries, send, succeeds, unmount};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
@@ -99,29 +99,18 @@ fn on_btrfs() {
 
 #[test]
 fn on_tmpfs() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_str().unwrap();
-    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=16m", "tmpfs", place]) {
-        common::skip("no tmpfs can be mounted here");
-        return;
-    }
-    let _mounted = Mounted(dir.path());
-    live(dir.path(), &|| ());
+    let Some(memory) = Memory::mount("size=16m") else { return };
+    live(memory.path(), &|| ());
 }
 
 /// As the `/tmp` of a container is one. Its layers are on a tmpfs, as overlayfs does not take another overlayfs.
 #[test]
 fn on_overlayfs() {
-    let dir = tempfile::tempdir().unwrap();
-    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=32m", "tmpfs", dir.path().to_str().unwrap()]) {
-        common::skip("no tmpfs can be mounted here");
-        return;
-    }
-    let _below = Mounted(dir.path());
+    let Some(memory) = Memory::mount("size=32m") else { return };
     for name in ["lower", "upper", "work", "merged"] {
-        std::fs::create_dir(dir.path().join(name)).unwrap();
+        std::fs::create_dir(memory.path().join(name)).unwrap();
     }
-    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let at = |name: &str| memory.path().join(name).to_str().unwrap().to_owned();
     let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
     let merged = at("merged");
     let mount = || succeeds("mount", &["-t", "overlay", "-o", &layers, "overlay", &merged]);

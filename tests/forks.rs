@@ -3,13 +3,12 @@
 mod common;
 
 use std::io::Read;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use chunked_upload::{Error, ErrorKind, Options, Store, seam};
-use common::{TestStore, bytes, chunk_count, in_child, join, kill_self, send, succeeds};
+use common::{Memory, TestStore, bytes, chunk_count, in_child, join, kill_self, send};
 
 /// A child that lives until the pipe it was given is closed here. It runs nothing of ours.
 fn forked_idler() -> (libc::pid_t, std::io::PipeWriter) {
@@ -153,20 +152,9 @@ fn a_thousand_threads_on_one_store() {
 fn uploads_that_race_until_the_disk_is_full() {
     const UPLOADS: usize = 6;
     const CHUNK: usize = 256 << 10;
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_str().unwrap();
-    if !succeeds("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", place]) {
-        common::skip("no tmpfs can be mounted here");
-        return;
-    }
-    struct Unmount<'a>(&'a Path);
-    impl Drop for Unmount<'_> {
-        fn drop(&mut self) {
-            succeeds("umount", &[self.0.to_str().unwrap()]);
-        }
-    }
-    let _unmount = Unmount(dir.path());
-    let store = Store::open(dir.path().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();
+    let Some(memory) = Memory::mount("size=8m") else { return };
+    let store =
+        Store::open(memory.path().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();
     let file = bytes(3 << 20);
     let count = chunk_count(&file, CHUNK);
     let uids: Vec<String> =
@@ -196,7 +184,7 @@ fn uploads_that_race_until_the_disk_is_full() {
         assert!(refused.filter(|refused| *refused).count() >= UPLOADS - 2, "there is room for two");
     });
     assert_eq!(send(&store, "", &file, CHUNK, 0).unwrap_err().kind(), ErrorKind::NoSpace);
-    assert!(succeeds("mount", &["-o", "remount,size=64m", place]));
+    memory.remount("size=64m");
     for uid in &uids {
         for number in store.inspect(uid, 0).unwrap().missing.into_iter().flatten() {
             send(&store, uid, &file, CHUNK, number).unwrap();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Store, seam};
-use common::{TestStore, bytes, entries, seeded_bytes};
+use common::{Memory, TestStore, bytes, entries, seeded_bytes};
 
 /// Everything below a directory, with sizes.
 fn listing(path: &Path) -> Vec<(String, u64)> {
@@ -147,13 +147,13 @@ fn a_full_disk_at_any_step_is_no_space_and_leaves_the_upload_as_it_was() {
 /// A really full file system, small and in memory.
 #[test]
 fn a_really_full_disk() {
-    let Some(mounted) = Mounted::tmpfs("size=3m") else { return };
-    let root = mounted.dir.path().join("uploads");
+    let Some(memory) = Memory::mount("size=3m") else { return };
+    let root = memory.path().join("uploads");
     let store = Store::open(&root, Options { min_free_space: 0, ..Options::default() }).unwrap();
     let file = bytes(2 << 20);
     let size = 512 << 10;
     let uid = common::send(&store, "", &file, size, 0).unwrap().upload_uid.to_string();
-    let filler = mounted.dir.path().join("filler");
+    let filler = memory.path().join("filler");
     let written = std::process::Command::new("dd")
         .args(["if=/dev/zero", &format!("of={}", filler.display()), "bs=64k"])
         .output()
@@ -199,8 +199,8 @@ fn reserving_does_not_eat_what_is_left() {
 /// An unlimited file system in memory says that it has no blocks at all.
 #[test]
 fn an_unlimited_file_system_is_not_full() {
-    let Some(mounted) = Mounted::tmpfs("size=0") else { return };
-    let store = Store::open(mounted.dir.path().join("uploads"), Options::default()).unwrap();
+    let Some(memory) = Memory::mount("size=0") else { return };
+    let store = Store::open(memory.path().join("uploads"), Options::default()).unwrap();
     let file = bytes(1000);
     let uid = common::send(&store, "", &file, 500, 1).unwrap().upload_uid.to_string();
     common::send(&store, &uid, &file, 500, 0).unwrap();
@@ -235,8 +235,8 @@ fn under_any_umask() {
 /// There is room for the upload, but not for the copy that brings its chunks into order.
 #[test]
 fn no_room_for_a_rewrite() {
-    let Some(mounted) = Mounted::tmpfs("size=3m") else { return };
-    let root = mounted.dir.path().join("uploads");
+    let Some(memory) = Memory::mount("size=3m") else { return };
+    let root = memory.path().join("uploads");
     let store = Store::open(&root, Options { min_free_space: 0, ..Options::default() }).unwrap();
     let file = bytes(2 << 20);
     let (one, other) = file.split_at(700_000);
@@ -260,27 +260,22 @@ fn no_room_for_a_rewrite() {
         assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
         assert_eq!(entries(&root.join(&uid)), ["data", "state"], "nothing stays in the way");
     }
-    let status = std::process::Command::new("mount").args(["-o", "remount,size=8m"]).arg(mounted.dir.path()).status();
-    assert!(status.unwrap().success());
+    memory.remount("size=8m");
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
 }
 
 #[test]
 fn a_read_only_file_system() {
-    let Some(mounted) = Mounted::tmpfs("size=3m") else { return };
-    let store = Store::open(mounted.dir.path(), Options { min_free_space: 0, ..Options::default() }).unwrap();
+    let Some(memory) = Memory::mount("size=3m") else { return };
+    let store = Store::open(memory.path(), Options { min_free_space: 0, ..Options::default() }).unwrap();
     let uid = common::send(&store, "", &bytes(10), 4, 0).unwrap().upload_uid.to_string();
-    let remount = |how: &str| {
-        let status = std::process::Command::new("mount").args(["-o", how]).arg(mounted.dir.path()).status();
-        assert!(status.unwrap().success());
-    };
-    remount("remount,ro");
+    memory.remount("ro");
     for uid in ["", &uid] {
         let error = common::send(&store, uid, &bytes(10), 4, 1).unwrap_err();
         assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EROFS)), "{error}");
         assert!(error.path().is_some());
     }
-    remount("remount,rw");
+    memory.remount("rw");
 }
 
 #[test]
@@ -408,30 +403,6 @@ fn symbolic_links_are_not_followed() {
     let error = store.send(&uid, &seeded_bytes(1000, 2), 100, 0).unwrap_err();
     assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::ELOOP)), "{error}");
     assert_eq!(std::fs::read(store.dir.path().join("data")).unwrap(), bytes(1000));
-}
-
-/// A small file system of the test's own, unmounted at the end. `None`, said aloud, where mounting is not allowed.
-struct Mounted {
-    dir: tempfile::TempDir,
-}
-
-impl Mounted {
-    fn tmpfs(options: &str) -> Option<Mounted> {
-        let dir = tempfile::tempdir().unwrap();
-        let mount =
-            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path()).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Mounted { dir });
-        }
-        common::skip("may not mount here");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.dir.path()).status();
-    }
 }
 
 #[test]

@@ -9,8 +9,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Options, Store, seam};
-use common::{CUTS, TestStore, bytes, cut, send, steps};
-use common::{Image, skip, succeeds, unmount};
+use common::{CUTS, Image, Memory, TestStore, bytes, cut, send, steps, succeeds};
 
 fn store(durability: Durability) -> TestStore {
     TestStore::with(Options { durability, ..Options::default() })
@@ -65,38 +64,11 @@ fn a_slot_that_could_not_be_synced_is_written_again() {
     assert_eq!(steps, ["receive:locked", "receive:recorded", "synced:state"]);
 }
 
-/// A tmpfs, which can be full for a moment.
-struct Memory(tempfile::TempDir);
-
-impl Memory {
-    fn mount() -> Option<Memory> {
-        let memory = Memory(tempfile::tempdir().unwrap());
-        if succeeds("mount", &["-t", "tmpfs", "-o", "size=256m", "tmpfs", memory.path()]) {
-            return Some(memory);
-        }
-        skip("no tmpfs can be mounted here");
-        None
-    }
-
-    fn path(&self) -> &str {
-        self.0.path().to_str().unwrap()
-    }
-
-    fn resize(&self, size: &str) {
-        assert!(succeeds("mount", &["-o", &format!("remount,size={size}"), self.path()]));
-    }
-
-    /// Leaves room for nothing that is not there yet.
-    fn fill(&self) {
-        let used = Command::new("df").args(["--output=used", "-B1", self.path()]).output().unwrap().stdout;
-        self.resize(String::from_utf8(used).unwrap().lines().nth(1).unwrap().trim());
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        unmount(self.0.path());
-    }
+/// Leaves no room for anything that is not there yet.
+fn fill(memory: &Memory) {
+    let used = Command::new("df").args(["--output=used", "-B1"]).arg(memory.path()).output().unwrap().stdout;
+    let used = String::from_utf8(used).unwrap();
+    memory.remount(&format!("size={}", used.lines().nth(1).unwrap().trim()));
 }
 
 /// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
@@ -113,10 +85,10 @@ fn unwritten(file: &Path) -> Vec<(String, String)> {
 #[test]
 fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
     const SIZE: usize = 64 << 10;
-    let Some(memory) = Memory::mount() else { return };
+    let Some(memory) = Memory::mount("size=256m") else { return };
     // Blocks of whole pages: the loop device takes a write that was cut off within a page for a whole one.
     let arguments = ["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
-    let Some(image) = Image::made_with(Path::new(memory.path()), "ext4", 64, &arguments) else { return };
+    let Some(image) = Image::made_with(memory.path(), "ext4", 64, &arguments) else { return };
     let (file, backing) = (bytes(8 * SIZE), image.file());
     let backing = backing.to_str().unwrap();
     let options = Options { durability: Durability::Chunk, ..Options::default() };
@@ -129,12 +101,12 @@ fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
     for (start, length) in places {
         assert!(succeeds("fallocate", &["-p", "-o", &start, "-l", &length, backing]));
     }
-    memory.fill();
+    fill(&memory);
     for _ in 0..3 {
         let error = send(&store, &uid, &file, SIZE, 1).unwrap_err();
         assert!(matches!(error.os_errno(), Some(libc::EIO | libc::ENOSPC)), "{error}");
     }
-    memory.resize("256m");
+    memory.remount("size=256m");
     for number in 1..8 {
         send(&store, &uid, &file, SIZE, number).unwrap();
     }

@@ -78,3 +78,33 @@ impl Drop for Image {
         succeeds("umount", &[self.mountpoint().to_str().unwrap()]);
     }
 }
+
+/// A small file system in memory, mounted while this lives.
+pub struct Memory(tempfile::TempDir);
+
+impl Memory {
+    /// With these options. `None`, said aloud, where it cannot be mounted.
+    pub fn mount(options: &str) -> Option<Memory> {
+        let dir = tempfile::tempdir().unwrap();
+        if succeeds("mount", &["-t", "tmpfs", "-o", options, "tmpfs", dir.path().to_str().unwrap()]) {
+            return Some(Memory(dir));
+        }
+        skip("no tmpfs can be mounted here");
+        None
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(succeeds("mount", &["-o", &options, self.path().to_str().unwrap()]), "{options}");
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        unmount(self.path());
+    }
+}
