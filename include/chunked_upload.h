@@ -367,10 +367,10 @@ typedef struct upload_chunk {
    */
   size_t content_size;
   /**
-   * A name for the upload that the client made, any bytes, in place of a uid; of no effect, if it is not too
-   * long, when there is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
-   * it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
-   * unless the store has an owner. NULL for none. Since 0.2.
+   * A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
+   * is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+   * it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; at least 16,
+   * which nobody can guess, unless the store has an owner. NULL for none. Since 0.2.
    */
   const void *upload_key;
   /**
@@ -588,9 +588,8 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
  *
  * Creates nothing: a server may open the store as root and receive as another user. Later, the first
  * chunk makes the directory if only the last component of its path is missing, and fails if something
- * else than a directory is there. A relative path is
- * resolved against the current directory now, not later. options may be NULL, for the defaults, and
- * may be changed or freed afterwards.
+ * else than a directory is there. A relative path is resolved against the current directory now, not
+ * later. options may be NULL, for the defaults, and may be changed or freed afterwards.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
  * the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
@@ -673,10 +672,10 @@ upload_result upload_get(const struct upload_store *store,
  * May be repeated, after a crash at any instant: the same destination succeeds again while the file is
  * there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
  *
- * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a directory
- * and overwrite is 1; and with
- * UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
- * destination has no file name, or lies in the store's own directory or in that of an upload.
+ * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
+ * directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
+ * overwrite is neither 0 nor 1, or the destination has no file name, or lies in the store's own directory
+ * or in that of an upload.
  */
 UPLOAD_MUST_USE
 upload_result upload_move_to(const struct upload_store *store,

@@ -43,10 +43,10 @@ pub struct upload_chunk {
     /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
     /// they can add up: at most total_size, and just that if there is one chunk only.
     pub content_size: usize,
-    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect, if it is not too
-    /// long, when there is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
-    /// it is sent, and the receipt tells its uid. At most 256 bytes; at least 16, which nobody can guess,
-    /// unless the store has an owner. NULL for none. Since 0.2.
+    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
+    /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
+    /// it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; at least 16,
+    /// which nobody can guess, unless the store has an owner. NULL for none. Since 0.2.
     pub upload_key: *const c_void,
     /// How many bytes that are; 0 for none.
     pub upload_key_size: usize,

@@ -92,10 +92,10 @@ pub unsafe extern "C" fn upload_get(
 /// May be repeated, after a crash at any instant: the same destination succeeds again while the file is
 /// there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
 ///
-/// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a directory
-/// and overwrite is 1; and with
-/// UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, overwrite is neither 0 nor 1, or the
-/// destination has no file name, or lies in the store's own directory or in that of an upload.
+/// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
+/// directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
+/// overwrite is neither 0 nor 1, or the destination has no file name, or lies in the store's own directory
+/// or in that of an upload.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_move_to(

@@ -30,9 +30,8 @@ const _: () = handle::shareable::<Store>();
 ///
 /// Creates nothing: a server may open the store as root and receive as another user. Later, the first
 /// chunk makes the directory if only the last component of its path is missing, and fails if something
-/// else than a directory is there. A relative path is
-/// resolved against the current directory now, not later. options may be NULL, for the defaults, and
-/// may be changed or freed afterwards.
+/// else than a directory is there. A relative path is resolved against the current directory now, not
+/// later. options may be NULL, for the defaults, and may be changed or freed afterwards.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
 /// the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
