@@ -26,7 +26,7 @@ use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, Slot};
 use crate::trust;
 use crate::upload::Upload;
-use crate::{Durability, Finished, claim, digest, pieces, rewrite};
+use crate::{Durability, Finished, claim, confirm, digest, pieces, rewrite, sys};
 
 /// Answers with the finished file, completing the upload if need be.
 pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
@@ -55,7 +55,8 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<PhaseRecord>> {
     match upload.opened.phase() {
         Some(record) if record.phase == Phase::Complete => {
             let size = upload.dir.file_size(FILE)?;
-            let whole = size == Some(upload.header.shape.total_size) && upload.trust.believes(record.tag);
+            let believed = upload.content(&upload.opened).believes(record.tag);
+            let whole = size == Some(upload.header.shape.total_size) && believed;
             Ok((whole && secured(upload, &upload.opened, record.tag)).then_some(record))
         }
         Some(record) if record.phase == Phase::Receiving => {
@@ -91,6 +92,7 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
 
 /// Under all slots: the finished file is there, or the upload cannot be completed.
 pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
+    confirm::notice_eviction(upload, &upload.records()?)?;
     loop {
         match resolve(upload)? {
             (records, Resolved::Complete(record)) => return secure(upload, &records, record),
@@ -103,6 +105,11 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                 if table.received_size != declared_size {
                     let (uid, received_size) = (upload.uid.shown(), table.received_size);
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
+                }
+                if !table.synced && upload.level(&records) == Durability::Chunk {
+                    // A call that died had not synced its chunk yet, or took the report of another chunk's failure with it.
+                    upload.doubt()?;
+                    continue;
                 }
                 // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
                 // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
@@ -138,16 +145,22 @@ enum Resolved {
     Complete(PhaseRecord),
 }
 
-/// Finishes what a crash interrupted, and checks a finished file that is not to be believed. Answers where the upload stands
-/// then, and the records that say so.
+/// Finishes what a crash interrupted, and checks what is not to be believed: a finished file, or after a failed sync the
+/// chunks. Answers where the upload stands then, and the records that say so.
 fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
+    let mut confirmed = false;
     loop {
         let records = upload.records_and_slots()?;
         let record = upload.phase_of(&records)?;
         match record.phase {
             Phase::Receiving => {
                 if let Some(size) = upload.dir.file_size(DATA)? {
-                    return Ok((records, Resolved::Receiving { size }));
+                    if !records.doubt() || confirmed {
+                        return Ok((records, Resolved::Receiving { size }));
+                    }
+                    let in_place = Table::read(upload, &records)?.in_place;
+                    confirm::confirm(upload, DATA, &open_data(upload)?, in_place)?;
+                    confirmed = true;
                 } else if upload.dir.open_file(DATA)?.is_some() {
                     return Err(upload.dir.error("cannot use (it is no regular file)", DATA, errno(libc::EBADMSG)));
                 } else if upload.dir.has(FILE)? {
@@ -164,10 +177,13 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
             Phase::Ordered if !upload.dir.has(ORDERED)? && !upload.dir.has(FILE)? && upload.dir.has(DATA)? => {
                 begin_anew(upload)?
             }
-            Phase::Ordered => drop(rewrite::finish(upload, record.tag)?),
+            Phase::Ordered => {
+                let tag = if records.doubt() { trust::UNKNOWN } else { record.tag };
+                rewrite::finish(upload, tag)?;
+            }
             Phase::Complete => match upload.dir.open_file(FILE)? {
                 Some(file) => {
-                    if let Some(record) = check_finished(upload, record, &file)? {
+                    if let Some(record) = check_finished(upload, &records, record, &file)? {
                         return Ok((records, Resolved::Complete(record)));
                     }
                 }
@@ -194,17 +210,28 @@ fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
 }
 
 /// `None` if the file turned out to be damaged: the upload is then receiving again, without the damaged chunks.
-fn check_finished(upload: &Upload<'_>, record: PhaseRecord, file: &File) -> Result<Option<PhaseRecord>> {
+fn check_finished(
+    upload: &Upload<'_>,
+    records: &Records,
+    record: PhaseRecord,
+    file: &File,
+) -> Result<Option<PhaseRecord>> {
     // Of the file that was opened: its owner may be taking it away by its name.
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
     let right_size = size == upload.header.shape.total_size;
-    if right_size && upload.trust.believes(record.tag) {
+    if right_size && upload.content(records).believes(record.tag) {
         return Ok(Some(record));
     }
     if record.grid_is_void {
         rewrite::move_slots(upload, record.tag)?;
     }
-    if check(upload, FILE, file, right_size)? && right_size {
+    let whole = if records.doubt() {
+        confirm::confirm(upload, FILE, file, true)?
+            && Table::read(upload, &upload.records_and_slots()?)?.missing_count == 0
+    } else {
+        check(upload, FILE, file, right_size)?
+    };
+    if whole && right_size {
         // Synced, it need not be read again, whoever asks through whatever mount.
         return sync_finished(upload, record).map(Some);
     }
@@ -232,7 +259,11 @@ fn reopen(upload: &Upload<'_>) -> Result<()> {
     // A copy that was begun is one of the file as it was.
     claim::discard(&upload.dir)?;
     // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
-    upload.sync_state()?;
+    if upload.records()?.doubt() {
+        confirm::confirm_state(upload)?
+    } else {
+        upload.sync_state()?
+    };
     // Places may reach behind the file's end, so the next chunk at the tail has to look at all of them.
     upload.write_tail(upload.header.shape.total_size, trust::UNKNOWN)?;
     let (phase, tag) = (Phase::Receiving, upload.trust.tag());
@@ -306,16 +337,19 @@ fn secure(upload: &Upload<'_>, records: &Records, record: PhaseRecord) -> Result
 
 /// Syncs a finished file and everything that leads to it, and says so on record.
 fn sync_finished(upload: &Upload<'_>, record: PhaseRecord) -> Result<PhaseRecord> {
+    upload.doubt()?;
     if let Some(file) = upload.dir.open_file(FILE)? {
-        let synced = upload.dir.sync_file(FILE, &file).and_then(|()| upload.sync_state_and_names());
-        synced.inspect_err(|_| drop(rewrite::write_again(upload, &file)))?;
-    } else {
-        upload.sync_state_and_names()?;
+        sys::mark_resident(&file, false);
+        upload.dir.sync_file(FILE, &file)?;
     }
-    let record = PhaseRecord { tag: trust::SYNCED, ..record };
-    upload.write_phase(record)?;
-    upload.sync_state()?;
-    Ok(record)
+    upload.sync_state_and_names()?;
+    let synced = PhaseRecord { tag: trust::SYNCED, ..record };
+    upload.write_phase(synced)?;
+    if let Err(error) = upload.sync_state() {
+        upload.write_phase(record)?;
+        return Err(error);
+    }
+    Ok(synced)
 }
 
 /// What the slots together say.
@@ -328,6 +362,8 @@ struct Table {
     in_place: bool,
     /// Whether all that are there are believed.
     believed: bool,
+    /// Whether all that are there are known to be on disk.
+    synced: bool,
     crc32c: u32,
 }
 
@@ -335,11 +371,13 @@ impl Table {
     /// From the slots that were read with `records`, if they were; otherwise from `state` as it is now.
     fn read(upload: &Upload<'_>, records: &Records) -> Result<Table> {
         let (mut missing_count, mut first_missing, mut received_size) = (0, 0, 0_u64);
-        let (mut in_place, mut believed) = (true, true);
+        let (mut in_place, mut believed, mut synced) = (true, true, true);
+        let content = upload.content(records);
         let mut crc = Combined::new();
         upload.for_each_slot_in(records, 0, |number, slot| {
             if slot.received() {
-                believed &= upload.trust.believes(slot.tag);
+                believed &= content.believes(slot.tag);
+                synced &= slot.tag == trust::SYNCED;
                 in_place &= slot.length == 0 || slot.offset == received_size;
                 received_size = received_size.saturating_add(slot.length);
                 crc.append(slot.crc32c, slot.length);
@@ -351,7 +389,7 @@ impl Table {
             }
             Ok(true)
         })?;
-        Ok(Table { missing_count, first_missing, received_size, in_place, believed, crc32c: crc.finish() })
+        Ok(Table { missing_count, first_missing, received_size, in_place, believed, synced, crc32c: crc.finish() })
     }
 
     fn incomplete(&self, upload: &Upload<'_>) -> Error {

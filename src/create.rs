@@ -119,6 +119,7 @@ impl<'a> New<'a> {
             }
             result => result?,
         };
+        sys::mark_resident(&state, true);
         let _gate = Lock::gate(&state).map_err(|error| dir.error("cannot lock", STATE, error))?;
         let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
         if status.links == 0 {
@@ -209,6 +210,7 @@ impl<'a> New<'a> {
     fn write_content(&self, dir: &Directory, tag: u32) -> Result<Slot> {
         let (chunk, shape, size) = (self.chunk, self.header.shape, self.chunk.content.len() as u64);
         let data = dir.create_file(DATA, self.store.options().file_mode)?;
+        sys::mark_resident(&data, true);
         let offset = match shape.place(&Slot::default(), chunk.chunk_number, size) {
             Place::Own { offset, .. } => offset,
             Place::Tail => shape.tail_start(),

@@ -95,7 +95,8 @@ pub(crate) fn check_whole(upload: &Upload<'_>, data: impl Fn() -> Result<File>, 
 fn hash(upload: &Upload<'_>, data: &File) -> Result<[u8; 32]> {
     /// Progress is recorded after so many bytes: about as long as a system call takes, a thousand times.
     const WORTH_RECORDING: u64 = 4 << 20;
-    let begun = upload.hashing()?.filter(|done| upload.trust.believes(done.tag));
+    let content = upload.content(&upload.records()?);
+    let begun = upload.hashing()?.filter(|done| content.believes(done.tag));
     let resumed = begun.and_then(|done| {
         let state = done.state.as_slice().try_into().ok()?;
         Some((Sha256::deserialize(&state).ok()?, done.number))

@@ -20,9 +20,6 @@ pub(crate) const ORDERED: &CStr = c"ordered";
 /// The finished upload.
 pub(crate) const FILE: &CStr = c"file";
 
-/// The finished upload once more, after it could not be synced.
-pub(crate) const AGAIN: &CStr = c"again";
-
 /// Outside cleaners go by the directory's modification time; moving it more often would cost for nothing.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -155,7 +152,8 @@ impl Directory {
 
     /// Puts on disk what was written to one of its files.
     pub(crate) fn sync_file(&self, name: &CStr, file: &File) -> Result<()> {
-        let done = file.sync_data().and_then(|()| seam::reach(synced(name)));
+        let done =
+            file.sync_data().inspect_err(|_| drop(seam::reach("failed:sync"))).and_then(|()| seam::reach(synced(name)));
         done.map_err(|error| self.error("cannot sync", name, error))
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::claim;
-use crate::directory::{AGAIN, DATA, Directory, FILE, ORDERED, STATE, modified};
+use crate::directory::{DATA, Directory, FILE, ORDERED, STATE, modified};
 use crate::error::{Error, Result};
 use crate::format::{Phase as Recorded, PhaseRecord};
 use crate::list::{Entries, Entry};
@@ -48,7 +48,7 @@ fn erase_upload(upload: &Upload<'_>) -> Result<()> {
 /// Removes the files of an upload, and its directory unless something of somebody else's is in it.
 fn erase(dir: &Directory) -> Result<()> {
     claim::discard(dir)?;
-    for name in [DATA, ORDERED, AGAIN, FILE, STATE] {
+    for name in [DATA, ORDERED, FILE, STATE] {
         dir.remove(name)?;
         crate::seam::reach("remove:file").map_err(|error| dir.error("remove:file", name, error))?;
     }

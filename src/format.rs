@@ -10,6 +10,7 @@
 //! 192  closing   not zero: a completer is waiting for all slots (see `lock`)
 //! 193  level     the durability this upload has been promised
 //! 194  counted   not zero: the declared size is in the store's sum (see `budget`)
+//! 195  doubt     not zero: a sync has failed, or may have (see `confirm`)
 //! 256  identity, written once: the owner's digest, the expected SHA-256 of the whole file
 //! 320  hashing   how far the whole file's SHA-256 has been computed
 //! 512  file name
@@ -48,6 +49,7 @@ pub(crate) const FULL_AT: u64 = 160;
 pub(crate) const CLOSING_AT: u64 = 192;
 pub(crate) const LEVEL_AT: u64 = 193;
 pub(crate) const COUNTED_AT: u64 = 194;
+pub(crate) const DOUBT_AT: u64 = 195;
 pub(crate) const HASHING_AT: u64 = 320;
 
 /// Which expected checksums a header holds.
@@ -220,7 +222,21 @@ impl Slot {
 
     /// The same place, without its bytes.
     pub(crate) fn cleared(&self) -> Slot {
-        Slot { offset: self.offset, capacity: self.capacity, ..Slot::default() }
+        self.cleared_for(self)
+    }
+
+    /// The place `to`, without bytes, for the chunk of this slot. In place of the checksum it says whether the disk may hold
+    /// this slot as synced.
+    pub(crate) fn cleared_for(&self, to: &Slot) -> Slot {
+        let crc32c = if self.may_be_synced_on_disk() { crate::trust::SYNCED } else { 0 };
+        Slot { offset: to.offset, capacity: to.capacity, crc32c, ..Slot::default() }
+    }
+
+    /// Whether the disk may hold a record of this chunk that is believed after power loss. `state` is then synced before the
+    /// chunk's bytes are touched; a call that was killed before that leaves it to the next one.
+    pub(crate) fn may_be_synced_on_disk(&self) -> bool {
+        use crate::trust::{MISSING, SYNCED};
+        self.tag == SYNCED || (self.tag == MISSING && self.crc32c == SYNCED)
     }
 
     /// Where the place ends; saturates on garbage.
@@ -430,6 +446,11 @@ impl Records {
 
     pub(crate) fn counted(&self) -> bool {
         self.0[COUNTED_AT as usize] != 0
+    }
+
+    /// Whether a sync has failed, or may have, since all that is on record was on disk.
+    pub(crate) fn doubt(&self) -> bool {
+        self.0[DOUBT_AT as usize] != 0
     }
 
     /// The durability this upload has been promised; garbage promises nothing.

@@ -33,6 +33,7 @@ mod budget;
 mod chunk;
 mod claim;
 mod complete;
+mod confirm;
 mod crc;
 mod create;
 mod digest;

@@ -9,15 +9,17 @@ use std::io;
 use crate::complete;
 use crate::digest::Digests;
 use crate::directory::{DATA, FILE};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, SLOT_SIZE, Slot};
 use crate::lock::Lock;
+use crate::pieces::OnDisk;
 use crate::placement::{Place, Shape};
-use crate::trust;
+use crate::trust::{self, Trust};
 use crate::upload::Upload;
 use crate::{Chunk, Durability, Receipt, digest, pieces, space, sys};
 
-/// How often a chunk may find the upload between two phases before it gives up: each time needs a crash.
+/// How often a chunk may find the upload between two phases, or not on disk after a sync that succeeded, before it gives up:
+/// each time needs a crash, or a disk that fails.
 const ATTEMPTS: u32 = 8;
 
 /// Receives a chunk of an upload that exists.
@@ -29,10 +31,10 @@ pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt>
             upload.dir.touch();
             return Ok(Receipt { upload_uid: upload.uid, received_all });
         }
-        // A crash left the upload between two phases, or its finished file is not to be believed.
+        // A crash left the upload between two phases, a sync failed, or its finished file is not to be believed.
         complete::settle(upload)?;
     }
-    Err(Error::Internal(format!("upload {} does not settle", upload.uid.shown())))
+    Err(upload.dir.error("cannot read back what was synced to", DATA, errno(libc::EIO)))
 }
 
 /// What a chunk says of the whole file must be what the first one said.
@@ -66,19 +68,21 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, settled: bool) -
     let record = upload.phase_of(&records)?;
     match record.phase {
         Phase::Receiving => match upload.dir.open_file(DATA)? {
-            Some(data) => Receiving::new(upload, chunk, crc32c, records, record, data)?.receive().map(Some),
+            Some(data) => Receiving::new(upload, chunk, crc32c, records, record, data)?.receive(settled),
             None => Ok(None),
         },
         Phase::Ordered => Ok(None),
         // After power loss the slots may tell where the chunks lay before a rewrite.
-        Phase::Complete if record.grid_is_void && !settled && !upload.trust.believes(record.tag) => Ok(None),
+        Phase::Complete if record.grid_is_void && !settled && !upload.content(&records).believes(record.tag) => {
+            Ok(None)
+        }
         Phase::Complete => match upload.dir.open_file(FILE)? {
             // At the higher levels the finished file is synced before a chunk of it is acknowledged.
             Some(file) if is_repeat(upload, &records, &file, chunk)? => {
                 Ok((settled || complete::secured(upload, &records, record.tag)).then_some(true))
             }
             // What differs may be the file, after power loss: it is checked before the chunk is refused.
-            Some(_) if !settled && !upload.trust.believes(record.tag) => Ok(None),
+            Some(_) if !settled && !upload.content(&records).believes(record.tag) => Ok(None),
             Some(_) => Err(Error::Conflict(format!(
                 "chunk {} of upload {} has other bytes than the finished file",
                 chunk.chunk_number,
@@ -140,37 +144,78 @@ impl<'a> Receiving<'a> {
         Ok(Receiving { upload, chunk, crc32c, records, shape, data, durable })
     }
 
-    /// Says whether all chunks are there then.
-    fn receive(&self) -> Result<bool> {
+    /// Says whether all chunks are there then; `None` if the upload has to be settled first.
+    fn receive(&self, settled: bool) -> Result<Option<bool>> {
         let number = self.chunk.chunk_number;
         let held = self.upload.slot_in(&self.records, number)?;
+        let known_on_disk = held.tag == trust::SYNCED;
+        // At level `chunk` a record of bytes that are not known to be on disk is that of a call that died, or of another level.
+        if self.durable && !settled && (self.records.doubt() || held.received() && !known_on_disk) {
+            self.upload.doubt()?;
+            return Ok(None);
+        }
         let same = self.is_same(&held)?;
-        if same && self.upload.trust.believes(held.tag) {
-            self.sync_repeat(&held)?;
-        } else {
+        let believed = if self.durable { known_on_disk } else { self.content().believes(held.tag) };
+        if !(same && believed) {
             let slot = self.write(&held, same)?;
-            let tag = if self.durable { trust::SYNCED } else { self.upload.trust.tag() };
-            self.record(&Slot { crc32c: self.crc32c, tag, ..slot })?;
+            let slot = Slot { crc32c: self.crc32c, tag: self.upload.trust.tag(), ..slot };
+            self.upload.write_slot(number, &slot)?;
+            self.upload.reach("receive:recorded")?;
+            if self.durable && !self.secure(&slot)? {
+                return Ok(None);
+            }
+        } else if self.durable && !self.secure_record(&held)? {
+            return Ok(None);
         }
-        self.received_all(&held)
+        self.received_all(&held).map(Some)
     }
 
-    /// Records the chunk, whose bytes are as safe by now as its level wants them, and makes the record so.
-    fn record(&self, slot: &Slot) -> Result<()> {
-        self.upload.write_slot(self.chunk.chunk_number, slot)?;
-        self.upload.reach("receive:recorded")?;
-        if !self.durable {
-            return Ok(());
-        }
-        let at = self.upload.header.slot_at(self.chunk.chunk_number);
-        self.upload.sync_state().inspect_err(|_| sys::drop_from_cache(&self.upload.state, at, SLOT_SIZE))
+    fn content(&self) -> Trust {
+        self.upload.content(&self.records)
     }
 
-    /// Puts the chunk at this place on disk. Where that fails, nothing is left of it in the page cache: ext4 would write the
-    /// same bytes again to the same blocks, and forget that these read as zeros until they are marked as written.
-    fn sync_data(&self, place: &Slot) -> Result<()> {
-        let synced = self.upload.dir.sync_file(DATA, &self.data);
-        synced.inspect_err(|_| sys::drop_from_cache(&self.data, place.offset, place.length))
+    /// At level `chunk`: puts the chunk that is recorded so on disk, and then the record. Until that says so, the chunk counts
+    /// for one whose sync may have failed: the kernel tells of a failure once, and perhaps a call that dies of it. False if the
+    /// disk has something else, although syncing succeeded.
+    fn secure(&self, slot: &Slot) -> Result<bool> {
+        if let Err(error) = self.upload.dir.sync_file(DATA, &self.data) {
+            self.upload.doubt()?;
+            self.upload.write_slot(self.chunk.chunk_number, &slot.cleared())?;
+            return Err(error);
+        }
+        if !self.is_on_disk(slot)? {
+            self.upload.doubt()?;
+            return Ok(false);
+        }
+        self.secure_record(&Slot { tag: trust::SYNCED, ..*slot })
+    }
+
+    /// Whether bytes that were synced are there: ext4 does not mark blocks as written that it writes for the second time from
+    /// the same pages, after the first time failed. In doubt they are read.
+    fn is_on_disk(&self, slot: &Slot) -> Result<bool> {
+        let failed = |error| self.data_error("cannot read back", error);
+        if !self.records.doubt() {
+            return Ok(!sys::has_unwritten(&self.data, slot.offset, slot.length));
+        }
+        let mut on_disk = OnDisk::open(&self.upload.dir, DATA, &self.data)?;
+        on_disk.holds(slot.offset, self.chunk.content).map_err(failed)
+    }
+
+    /// At level `chunk`: puts the record of a chunk whose bytes are on disk there, too. Also that of a repeated chunk: whoever
+    /// recorded it may have died before syncing it. False if the disk has something else, although syncing succeeded.
+    fn secure_record(&self, slot: &Slot) -> Result<bool> {
+        let (upload, number) = (self.upload, self.chunk.chunk_number);
+        upload.write_slot(number, slot)?;
+        upload.reach("receive:secured")?;
+        if let Err(error) = upload.sync_state() {
+            upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..*slot })?;
+            return Err(error);
+        }
+        let lost = sys::has_unwritten(&upload.state, upload.header.slot_at(number), SLOT_SIZE);
+        if lost {
+            upload.doubt()?;
+        }
+        Ok(!lost)
     }
 
     fn data_error(&self, action: &str, error: io::Error) -> Error {
@@ -184,22 +229,6 @@ impl<'a> Receiving<'a> {
         Ok(recorded && found()?)
     }
 
-    /// A repeated chunk is acknowledged at level `chunk`: whoever wrote it may have died before syncing it.
-    fn sync_repeat(&self, held: &Slot) -> Result<()> {
-        if !self.durable {
-            return Ok(());
-        }
-        if held.tag != trust::SYNCED
-            && let Err(error) = self.sync_data(held)
-        {
-            // The kernel reports a failed write-back once and then forgets it: the bytes must be sent again.
-            self.upload.write_slot(self.chunk.chunk_number, &held.cleared())?;
-            return Err(error);
-        }
-        // Even if it says so already: the sync behind it may have failed, and the kernel forgotten that it has to be written.
-        self.record(&Slot { tag: trust::SYNCED, ..*held })
-    }
-
     /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag. `same` bytes, whose record
     /// is not believed, are written again: what the page cache shows may not be what is on the disk.
     fn write(&self, held: &Slot, same: bool) -> Result<Slot> {
@@ -207,7 +236,7 @@ impl<'a> Receiving<'a> {
         let place = self.shape.place(held, number, length);
         let slot = match place {
             Place::Own { offset, capacity } => Slot { offset, length, capacity, ..Slot::default() },
-            Place::Tail => self.take_tail(length)?,
+            Place::Tail => self.take_tail(held, length)?,
         };
         self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
@@ -224,14 +253,11 @@ impl<'a> Receiving<'a> {
         space::write(&self.data, &self.shape, self.chunk.content, slot.offset, self.durable)
             .map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
-        if self.durable {
-            self.sync_data(&slot)?;
-        }
         Ok(slot)
     }
 
     /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for one.
-    fn take_tail(&self, length: u64) -> Result<Slot> {
+    fn take_tail(&self, held: &Slot, length: u64) -> Result<Slot> {
         let (upload, number) = (self.upload, self.chunk.chunk_number);
         let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
         let (start, limit) = (self.shape.tail_start(), self.shape.data_limit());
@@ -252,7 +278,7 @@ impl<'a> Receiving<'a> {
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
         upload.write_tail(end.max(slot.end()), upload.trust.tag())?;
-        upload.write_slot(number, &slot.cleared())?;
+        upload.write_slot(number, &held.cleared_for(&slot))?;
         Ok(slot)
     }
 

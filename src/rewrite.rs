@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::crc::Combined;
-use crate::directory::{AGAIN, DATA, FILE, ORDERED};
+use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Progress, Records, Slot};
 use crate::upload::Upload;
@@ -36,6 +36,7 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
     }
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
     if durable {
+        upload.doubt()?;
         if let Err(error) = upload.dir.sync_file(ORDERED, &ordered) {
             // The kernel reports a failed write-back once and then forgets it: everything is copied again.
             upload.forget_progress()?;
@@ -82,7 +83,9 @@ fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
             // In this order: whoever comes next, through whatever mount, must not take the old progress for the new file's.
             upload.forget_progress()?;
             upload.dir.remove(ORDERED)?;
-            Ok((upload.dir.create_file(ORDERED, upload.store.options().file_mode)?, Progress::default()))
+            let ordered = upload.dir.create_file(ORDERED, upload.store.options().file_mode)?;
+            sys::mark_resident(&ordered, true);
+            Ok((ordered, Progress::default()))
         }
     }
 }
@@ -131,27 +134,6 @@ fn copy_chunk(
         at += piece.len() as u64;
         Ok(())
     })
-}
-
-/// Under all slots, after the finished `file` could not be synced. The kernel reports a failed write-back once and then
-/// forgets it: the next sync would have nothing to write, and succeed. So the file is copied while the page cache has its
-/// bytes. Into a new one, with nothing shared: on ext4, bytes that are written again over blocks whose first write-back
-/// failed read as zeros later.
-pub(crate) fn write_again(upload: &Upload<'_>, file: &File) -> Result<()> {
-    upload.dir.remove(AGAIN)?;
-    let again = upload.dir.create_file(AGAIN, upload.store.options().file_mode)?;
-    let (mut whole, mut buffer) = (true, Vec::new());
-    let copied = upload.for_each_slot(0, |number, slot| {
-        let crc32c = copy_chunk(file, &slot, &again, slot.offset, &mut buffer, &mut false)
-            .map_err(|error| upload.dir.error(&format!("cannot copy chunk {number} to"), AGAIN, error))?;
-        whole &= crc32c == Some(slot.crc32c);
-        // The record of it may be lost, too.
-        upload.write_slot(number, &slot).map(|()| whole)
-    });
-    match copied {
-        Ok(()) if whole => upload.dir.rename(AGAIN, FILE),
-        _ => upload.dir.remove(AGAIN),
-    }
 }
 
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.

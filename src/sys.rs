@@ -125,6 +125,75 @@ pub(crate) fn drop_from_cache(file: &File, offset: u64, length: u64) {
     unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, libc::POSIX_FADV_DONTNEED) };
 }
 
+/// Whether some of these bytes lie in blocks that are allocated, but not marked as written: they read as zeros, whatever the
+/// page cache shows (`FS_IOC_FIEMAP`, Documentation/filesystems/fiemap.rst). False where the file system does not tell.
+pub(crate) fn has_unwritten(file: &File, offset: u64, length: u64) -> bool {
+    const FS_IOC_FIEMAP: libc::Ioctl = 0xc020_660b_u32 as libc::Ioctl;
+    const UNWRITTEN: u32 = 0x800;
+    const AT_ONCE: usize = 32;
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Extent {
+        logical: u64,
+        physical: u64,
+        length: u64,
+        reserved: [u64; 2],
+        flags: u32,
+        more_reserved: [u32; 3],
+    }
+    #[repr(C)]
+    struct Map {
+        start: u64,
+        length: u64,
+        flags: u32,
+        mapped: u32,
+        count: u32,
+        reserved: u32,
+        extents: [Extent; AT_ONCE],
+    }
+    let end = offset.saturating_add(length);
+    let mut start = offset;
+    while start < end {
+        let (count, extents) = (AT_ONCE as u32, [Extent::default(); AT_ONCE]);
+        let mut map = Map { start, length: end - start, flags: 0, mapped: 0, count, reserved: 0, extents };
+        // SAFETY: `map` is what FS_IOC_FIEMAP reads and writes, with room for `count` extents, and outlives the call.
+        if check(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP, &mut map) }).is_err() {
+            return false;
+        }
+        let found = &map.extents[..(map.mapped as usize).min(AT_ONCE)];
+        if found.iter().any(|extent| extent.flags & UNWRITTEN != 0) {
+            return true;
+        }
+        match found.last() {
+            Some(last) if found.len() == AT_ONCE => start = last.logical.saturating_add(last.length),
+            _ => break,
+        }
+    }
+    false
+}
+
+/// Commands of fcntl(2) since Linux 4.13, and a hint that means "no hint" but is not the one a fresh inode has.
+const F_GET_RW_HINT: libc::c_int = 1035;
+const F_SET_RW_HINT: libc::c_int = 1036;
+const NEVER_SET: u64 = 0;
+const NO_HINT: u64 = 1;
+
+/// Sets or removes a mark on the inode in the kernel's memory. The mark is on no disk: it goes when the kernel evicts the
+/// inode, and with the inode goes the memory that writing its pages failed. Only the owner of a file can mark it.
+pub(crate) fn mark_resident(file: &File, resident: bool) {
+    let hint: u64 = if resident { NO_HINT } else { NEVER_SET };
+    // SAFETY: `hint` is the number that the command reads, and outlives the call.
+    unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &hint) };
+}
+
+/// Whether the inode has been in the kernel's memory since it was marked. True where the kernel knows no such marks.
+pub(crate) fn is_resident(file: &File) -> bool {
+    let mut hint = NO_HINT;
+    // SAFETY: `hint` has room for the number that the command writes, and outlives the call.
+    let told = check(unsafe { libc::fcntl(file.as_raw_fd(), F_GET_RW_HINT, &mut hint) });
+    told.is_err() || hint != NEVER_SET
+}
+
 /// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`
 /// (ioctl_ficlonerange(2)); fails where the file system or the alignment does not allow it.
 pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<()> {

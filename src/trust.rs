@@ -54,6 +54,11 @@ impl Trust {
         }))
     }
 
+    /// Believes only what was synced.
+    pub(crate) fn none() -> Trust {
+        Trust(None)
+    }
+
     /// The tag for bytes that are written, but not synced.
     pub(crate) fn tag(self) -> u32 {
         self.0.unwrap_or(UNKNOWN)

@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
-    self, COUNTED_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark, OTHER_VERSION,
-    PHASE_AT, Phase, PhaseRecord, Progress, RECORDS_SIZE, REWRITE_AT, Records, SLOT_SIZE, Slot, TAIL_AT,
+    self, COUNTED_AT, DOUBT_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark,
+    OTHER_VERSION, PHASE_AT, Phase, PhaseRecord, Progress, RECORDS_SIZE, REWRITE_AT, Records, SLOT_SIZE, Slot, TAIL_AT,
 };
 use crate::lock::Lock;
 use crate::store::Store;
-use crate::trust::{self, Trust};
+use crate::trust::Trust;
 use crate::{Durability, Uid, owner, seam, sys};
 
 /// Slots are read in blocks of at most this many, so that memory does not grow with the table.
@@ -281,7 +281,7 @@ impl<'a> Upload<'a> {
 
     /// From here on the chunk is missing until it is recorded anew; `slot` keeps its place on record.
     pub(crate) fn clear_slot(&self, records: &Records, number: u64, held: &Slot, slot: &Slot) -> Result<()> {
-        self.write_slot(number, &slot.cleared())?;
+        self.write_slot(number, &held.cleared_for(slot))?;
         self.settle_cleared(records, number, held)
     }
 
@@ -291,7 +291,7 @@ impl<'a> Upload<'a> {
             self.write_full(number)?;
         }
         // A record that is believed after power loss must be off the disk before its bytes are touched.
-        if self.level(records) == Durability::Chunk || held.tag == trust::SYNCED {
+        if self.level(records) == Durability::Chunk || held.may_be_synced_on_disk() {
             self.sync_state()?;
         }
         Ok(())
@@ -357,7 +357,28 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) fn sync_state(&self) -> Result<()> {
-        self.dir.sync_file(STATE, &self.state)
+        self.dir.sync_file(STATE, &self.state).inspect_err(|_| drop(self.doubt()))
+    }
+
+    /// Says on record that what is not known to be on disk may never get there. Before a sync, in case the call does not
+    /// live to record that it failed: the kernel tells of a failure once. See `confirm`.
+    pub(crate) fn doubt(&self) -> Result<()> {
+        // The record may be lost with its page; the mark is not.
+        sys::mark_resident(&self.state, false);
+        self.write(DOUBT_AT, &[1])
+    }
+
+    /// Under all slots, with everything that is on record on disk, `content` too.
+    pub(crate) fn end_doubt(&self, content: &File) -> Result<()> {
+        self.write(DOUBT_AT, &[0])?;
+        sys::mark_resident(content, true);
+        sys::mark_resident(&self.state, true);
+        Ok(())
+    }
+
+    /// Whose content may be believed, by records that were read under a lock: in doubt only what is known to be on disk.
+    pub(crate) fn content(&self, records: &Records) -> Trust {
+        if records.doubt() { Trust::none() } else { self.trust }
     }
 
     /// Syncs `state`, the names in the directory, and the directory's own.

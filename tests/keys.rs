@@ -115,17 +115,29 @@ fn a_maker_does_not_lower_the_level_of_who_joined() {
     let file = bytes(100);
     let store = TestStore::with(Options { durability: Durability::Complete, ..Options::default() });
     let joiner = store.reopened(Options { durability: Durability::Chunk, ..Options::default() });
-    let content = file.clone();
+    const LEVEL_AT: usize = 193;
+    let state = store.path(store.uid_for_key(KEY).unwrap().as_str(), "state");
+    let level = {
+        let state = state.clone();
+        move || std::fs::read(&state).unwrap()[LEVEL_AT]
+    };
+    let (content, joins) = (file.clone(), Rc::new(std::cell::Cell::new(None)));
+    let (joined, raised) = (joins.clone(), level.clone());
     seam::set_hook(Some(Rc::new(move |step| {
         if step == "create:renamed" {
-            send(&joiner, KEY, &[&content], 0).unwrap();
+            let (joiner, content) = (joiner.clone(), content.clone());
+            joined.set(Some(std::thread::spawn(move || send(&joiner, KEY, &[&content], 0).map(drop))));
+            // It comes to its end when the maker does.
+            while raised() != 2 {
+                std::thread::yield_now();
+            }
         }
         Ok(())
     })));
-    let uid = send(&store, KEY, &[&file], 0).unwrap().upload_uid;
+    send(&store, KEY, &[&file], 0).unwrap();
     seam::set_hook(None);
-    const LEVEL_AT: usize = 193;
-    assert_eq!(std::fs::read(store.path(uid.as_str(), "state")).unwrap()[LEVEL_AT], 2);
+    joins.take().expect("it joined").join().unwrap().unwrap();
+    assert_eq!(level(), 2);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! What is really on disk, after a sync that failed or may have.
+//!
+//! The kernel tells of a failed write-back once. The pages are clean from then on: the next sync has nothing to write and
+//! succeeds, and the bytes last until the pages are evicted. So a sync whose failure would matter is announced by a mark in
+//! `state` (the *doubt*), and the mark goes when everything has been confirmed. As long as it is there, no record is believed
+//! but those whose bytes were synced before. The others are read past the page cache and compared with their checksums: a
+//! chunk that passes is recorded as synced, and one that fails is missing and has to be sent again.
+//!
+//! With its inode the kernel forgets even that a write-back failed. A mark in the kernel's memory, which goes with the inode,
+//! tells that this has happened (`sys::mark_resident`), and is as good as a doubt on record.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::directory::{DATA, FILE, ORDERED, STATE};
+use crate::error::{Result, errno};
+use crate::format::{Records, Slot};
+use crate::pieces::{BLOCK, OnDisk};
+use crate::upload::Upload;
+use crate::{Durability, sys, trust};
+
+/// Under all slots: whether the kernel may have forgotten a failed write-back, goes on record as a doubt. Asked where syncing
+/// is to tell that everything is on disk.
+pub(crate) fn notice_eviction(upload: &Upload<'_>, records: &Records) -> Result<()> {
+    let synced = records.phase().is_some_and(|record| record.tag == trust::SYNCED);
+    if synced || records.doubt() || upload.level(records) < Durability::Complete {
+        return Ok(());
+    }
+    let mut resident = sys::is_resident(&upload.state);
+    for name in [DATA, ORDERED, FILE] {
+        resident &= upload.dir.open_file(name)?.is_none_or(|file| sys::is_resident(&file));
+    }
+    if resident { Ok(()) } else { upload.doubt() }
+}
+
+/// Under all slots: reads all chunks in `file` that are not known to be on disk from the disk, and repairs `state` there.
+/// Says whether no chunk was lost; then the doubt is over. `in_place` chunks keep their place when they are lost.
+pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: bool) -> Result<bool> {
+    // What is dirty still is written now, or says why not.
+    upload.dir.sync_file(name, file)?;
+    upload.reach("confirm:synced")?;
+    let records = upload.records()?;
+    // A copy that was begun may have been the file whose sync failed.
+    upload.forget_progress()?;
+    let mut on_disk = OnDisk::open(&upload.dir, name, file)?;
+    let mut whole = true;
+    upload.for_each_slot(0, |number, slot| {
+        if !slot.received() || slot.tag == trust::SYNCED {
+            return Ok(true);
+        }
+        let crc32c = on_disk
+            .checksum(slot.offset, slot.length)
+            .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
+        if crc32c == Some(slot.crc32c) {
+            upload.write_slot(number, &Slot { tag: trust::SYNCED, ..slot })?;
+            upload.reach("confirm:passed")?;
+            return Ok(true);
+        }
+        whole = false;
+        // ext4 does not mark blocks as written that it writes for the second time from the same pages: they read as zeros
+        // later. The chunk comes again into fresh pages.
+        sys::drop_from_cache(file, slot.offset, slot.length);
+        upload.forget_progress_with(&records, number)?;
+        // A tail mark that was lost may have given one place to two chunks.
+        let cleared = if in_place { slot.cleared() } else { Slot::default() };
+        upload.write_slot(number, &cleared)?;
+        upload.reach("confirm:cleared")?;
+        Ok(true)
+    })?;
+    if !whole {
+        upload.write_full(0)?;
+        upload.write_tail(upload.header.shape.tail_start(), trust::UNKNOWN)?;
+    }
+    confirm_state(upload)?;
+    if whole {
+        upload.end_doubt(file)?;
+    }
+    upload.reach("confirm:done")?;
+    Ok(whole)
+}
+
+/// Under all slots: syncs `state`, and writes into fresh pages what the disk has otherwise.
+pub(crate) fn confirm_state(upload: &Upload<'_>) -> Result<()> {
+    upload.sync_state()?;
+    if repair_state(upload)? {
+        return Ok(());
+    }
+    upload.sync_state()?;
+    if repair_state(upload)? { Ok(()) } else { Err(upload.state_error("cannot read back", errno(libc::EIO))) }
+}
+
+/// Writes each part of `state` again that the disk has otherwise. True if there was none.
+fn repair_state(upload: &Upload<'_>) -> Result<bool> {
+    /// As much as is dropped from the page cache at once.
+    const PART: u64 = 64 << 10;
+    let failed = |error| upload.state_error("cannot repair", error);
+    let mut on_disk = OnDisk::open(&upload.dir, STATE, &upload.state)?;
+    let (mut same, mut part) = (true, Vec::new());
+    let size = upload.header.state_size().unwrap_or_default();
+    for start in (0..size).step_by(PART as usize) {
+        part.resize(PART.min(size - start) as usize, 0);
+        upload.state.read_exact_at(&mut part, start).map_err(failed)?;
+        if on_disk.holds(start, &part).map_err(failed)? {
+            continue;
+        }
+        same = false;
+        sys::drop_from_cache(&upload.state, start, PART);
+        upload.reach("confirm:dropped")?;
+        for (number, block) in (0..).zip(part.chunks(BLOCK as usize)) {
+            let at = start + number * BLOCK;
+            if !on_disk.holds(at, block).map_err(failed)? {
+                upload.state.write_all_at(block, at).map_err(failed)?;
+            }
+        }
+    }
+    Ok(same)
+}

@@ -1,0 +1,356 @@
+//! A disk that runs out under the file system: an image that lies, full of holes, on a full file system in memory.
+//!
+//! The file system sees free blocks, so every write succeeds. The disk refuses them later, when the kernel writes them back.
+//! The kernel tells of such a failure once. No seam stands in for the failing disk.
+
+mod common;
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+
+use chunked_upload::{Durability, Error, ErrorKind, Options, Result, Store, seam};
+use common::{Image, Memory, chunk_count, in_child, kill_self, seeded_bytes, send, succeeds};
+
+/// The disk, mounted.
+struct Thin {
+    kind: &'static str,
+    image: Image,
+    memory: Memory,
+}
+
+/// For what the disk has no room.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Starved {
+    /// The bytes of the uploads: room that the file system has given to them already.
+    Data,
+    /// Records: everything that the file system has given to no file yet.
+    Records,
+    /// Both. A file system may stop working then, until it is repaired.
+    Everything,
+}
+
+/// What becomes of the pages that could not be written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Evicted {
+    Nothing,
+    Pages,
+    /// With its inode the kernel forgets that a write failed.
+    Inodes,
+}
+
+const STARVED: [Starved; 3] = [Starved::Data, Starved::Records, Starved::Everything];
+const EVICTED: [Evicted; 3] = [Evicted::Nothing, Evicted::Pages, Evicted::Inodes];
+const ROOM: &str = "size=600m";
+
+impl Thin {
+    fn new(kind: &'static str) -> Option<Thin> {
+        let (mebibytes, arguments): (u64, &[&str]) = match kind {
+            "ext4" => (96, &["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]),
+            "xfs" => (320, &["-K"]),
+            _ => (160, &["-K", "-m", "single", "-d", "single"]),
+        };
+        let memory = Memory::mount(ROOM)?;
+        let image = Image::made_with(memory.path(), kind, mebibytes, arguments)?;
+        // What the file system itself needs, its journal too, is there.
+        let size = format!("{mebibytes}M");
+        assert!(succeeds("fallocate", &["-l", &size, image.file().to_str().unwrap()]));
+        Some(Thin { kind, image, memory })
+    }
+
+    fn store(&self, durability: Durability) -> Store {
+        let options = Options { durability, min_free_space: 0, ..Options::default() };
+        Store::open(self.image.mountpoint().join("uploads"), options).unwrap()
+    }
+
+    /// From here on the disk takes nothing new.
+    fn starve(&self, starved: Starved) {
+        self.write_back();
+        if starved != Starved::Data {
+            assert!(succeeds("fstrim", &[self.image.mountpoint().to_str().unwrap()]));
+        }
+        if starved != Starved::Records {
+            for upload in std::fs::read_dir(self.image.mountpoint().join("uploads")).unwrap() {
+                for (start, length) in unwritten(&upload.unwrap().path().join("data")) {
+                    let backing = self.image.file();
+                    assert!(succeeds("fallocate", &["-p", "-o", &start, "-l", &length, backing.to_str().unwrap()]));
+                }
+            }
+        }
+        let used = Command::new("df").args(["--output=used", "-B1"]).arg(self.memory.path()).output().unwrap().stdout;
+        let used = String::from_utf8(used).unwrap();
+        self.memory.remount(&format!("size={}", used.lines().nth(1).unwrap().trim()));
+        // Page by page: the loop device takes a write that was cut off for a whole one.
+        let devices =
+            Command::new("losetup").args(["-n", "-O", "NAME", "-j"]).arg(self.image.file()).output().unwrap().stdout;
+        let device = String::from_utf8(devices).unwrap();
+        let queue = format!("/sys/block/{}/queue/max_sectors_kb", device.trim().trim_start_matches("/dev/"));
+        std::fs::write(queue, "4").unwrap();
+    }
+
+    /// There is room again. A file system that did not survive the lack of it is repaired, as an administrator would.
+    /// Says whether that was necessary.
+    fn feed(&self, remounted: bool) -> bool {
+        let broken = std::fs::write(self.image.mountpoint().join("probe"), "").is_err();
+        let mounted = !(remounted || broken) || !self.image.unmount();
+        self.memory.remount(ROOM);
+        if broken && self.kind == "ext4" {
+            succeeds("e2fsck", &["-fy", self.image.file().to_str().unwrap()]);
+        }
+        assert!(mounted || self.image.mount());
+        broken
+    }
+
+    /// The kernel writes back what it has, as it does by itself after a while.
+    fn write_back(&self) {
+        let dir = std::fs::File::open(self.image.mountpoint()).unwrap();
+        // SAFETY: no pointers are passed. What fails is what these tests are about.
+        unsafe { libc::syncfs(dir.as_raw_fd()) };
+    }
+
+    fn evict(&self, evicted: Evicted) {
+        let what = match evicted {
+            Evicted::Nothing => return,
+            Evicted::Pages => "1",
+            Evicted::Inodes => "3",
+        };
+        std::fs::write("/proc/sys/vm/drop_caches", what).unwrap();
+    }
+}
+
+/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
+fn unwritten(file: &Path) -> Vec<(String, String)> {
+    let listed = Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let unwritten = listed.lines().filter(|line| line.contains("unwritten"));
+    let fields = unwritten.map(|line| line.split(':').map(str::trim).collect::<Vec<_>>());
+    fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
+}
+
+/// An upload on such a disk, and what it is to be.
+struct Sent<'a> {
+    case: String,
+    file: &'a [u8],
+    /// Of its chunks.
+    size: usize,
+    uid: String,
+}
+
+impl Sent<'_> {
+    fn begin<'a>(store: &Store, case: &dyn std::fmt::Debug, file: &'a [u8], size: usize) -> Sent<'a> {
+        let uid = send(store, "", file, size, 0).unwrap().upload_uid.to_string();
+        Sent { case: format!("{case:?}"), file, size, uid }
+    }
+
+    fn count(&self) -> u64 {
+        chunk_count(self.file, self.size)
+    }
+
+    fn send(&self, store: &Store, number: u64) -> Result<()> {
+        send(store, &self.uid, self.file, self.size, number).map(drop)
+    }
+
+    /// Asks for the file: it is right, or this is an error that says what is wrong.
+    fn get(&self, store: &Store) -> Result<()> {
+        match store.get(&self.uid) {
+            Ok(finished) => {
+                let found = std::fs::read(finished.path).unwrap();
+                let wrong: Vec<usize> = (0..found.len()).filter(|&at| found[at] != self.file[at]).collect();
+                let edges = wrong.first().zip(wrong.last());
+                assert!(found == self.file, "{}: wrong bytes, {} from {edges:?}", self.case, wrong.len());
+                Ok(())
+            }
+            Err(error) => {
+                let expected = [ErrorKind::Io, ErrorKind::NoSpace, ErrorKind::Incomplete];
+                assert!(expected.contains(&error.kind()), "{}: {error}", self.case);
+                Err(error)
+            }
+        }
+    }
+
+    /// With room again: what is missing is sent again, and then the file is right; also from the disk. `broken` if the file
+    /// system had to be repaired: then the upload may have gone with what it did not write.
+    fn finish(&self, thin: &Thin, store: &Store, broken: bool) {
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            if broken && matches!(store.inspect(&self.uid, 0), Err(Error::NotFound { .. })) {
+                return;
+            }
+            match self.get(store) {
+                Ok(()) => break,
+                Err(error) => answers.push(error.to_string()),
+            }
+            for number in store.inspect(&self.uid, 0).unwrap().missing.into_iter().flatten() {
+                if let Err(error) = self.send(store, number) {
+                    answers.push(error.to_string());
+                }
+            }
+        }
+        let case = &self.case;
+        self.get(store).unwrap_or_else(|error| panic!("{case}: not complete with room again: {error} {answers:#?}"));
+        assert!(thin.image.unmount() && thin.image.mount());
+        self.get(store).unwrap_or_else(|error| panic!("{case}: after a remount: {error}"));
+    }
+}
+
+/// What the disk and the kernel do to one upload.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    kind: &'static str,
+    level: Durability,
+    starved: Starved,
+    evicted: Evicted,
+    remounted: bool,
+    size: usize,
+}
+
+/// On blocks of the disk; not on blocks; and so many that the table takes many blocks.
+const SIZES: [usize; 3] = [256 << 10, 250_000, 8 << 10];
+const FILE: usize = 4 << 20;
+
+fn cases(kind: &'static str, level: Durability) -> impl Iterator<Item = Case> {
+    let all = STARVED.into_iter().flat_map(|starved| EVICTED.map(|evicted| (starved, evicted)));
+    all.flat_map(move |(starved, evicted)| {
+        let case = Case { kind, level, starved, evicted, remounted: false, size: SIZES[0] };
+        [case, Case { remounted: true, ..case }, Case { size: SIZES[1], ..case }, Case { size: SIZES[2], ..case }]
+    })
+}
+
+/// The kernel's own write-back fails, and what is asked for on the full disk, and afterwards, is right or an error.
+fn never_wrong(case: Case) {
+    let Some(thin) = Thin::new(case.kind) else { return };
+    let (store, file) = (thin.store(case.level), seeded_bytes(FILE, 1));
+    let sent = Sent::begin(&store, &case, &file, case.size);
+    thin.starve(case.starved);
+    for number in 1..sent.count() {
+        let _ = sent.send(&store, number);
+    }
+    thin.write_back();
+    for _ in 0..2 {
+        thin.evict(case.evicted);
+        let _ = sent.get(&store);
+    }
+    let _ = sent.get(&store);
+    let broken = thin.feed(case.remounted);
+    sent.finish(&thin, &store, broken);
+}
+
+#[test]
+fn a_file_whose_write_back_failed_is_never_wrong_at_level_complete() {
+    cases("ext4", Durability::Complete).for_each(never_wrong);
+}
+
+#[test]
+fn a_file_whose_write_back_failed_is_never_wrong_at_level_chunk() {
+    cases("ext4", Durability::Chunk).for_each(never_wrong);
+}
+
+#[test]
+fn a_file_whose_write_back_failed_is_never_wrong_on_xfs_and_btrfs() {
+    for kind in ["xfs", "btrfs"] {
+        for level in [Durability::Complete, Durability::Chunk] {
+            // What they have given to a file lies elsewhere than they say, or is never written in place.
+            let case = Case {
+                kind,
+                level,
+                starved: Starved::Records,
+                evicted: Evicted::Pages,
+                remounted: false,
+                size: SIZES[0],
+            };
+            for evicted in EVICTED {
+                never_wrong(Case { evicted, ..case });
+            }
+        }
+    }
+}
+
+/// A call at level `chunk` meets the failure of chunks that were acknowledged at a lower level, and takes the kernel's report
+/// of it with it.
+#[test]
+fn chunks_of_a_lower_level_whose_failure_another_call_met_are_sent_again() {
+    for level in [Durability::Process, Durability::Complete] {
+        for evicted in EVICTED {
+            let case = (level, evicted);
+            let Some(thin) = Thin::new("ext4") else { return };
+            let (low, high, file) = (thin.store(level), thin.store(Durability::Chunk), seeded_bytes(FILE, 2));
+            let sent = Sent::begin(&low, &case, &file, SIZES[0]);
+            thin.starve(Starved::Data);
+            for number in 1..8 {
+                sent.send(&low, number).unwrap();
+            }
+            thin.write_back();
+            assert!(sent.send(&high, 8).is_err(), "{case:?}");
+            thin.evict(evicted);
+            let broken = thin.feed(false);
+            for number in 8..sent.count() {
+                sent.send(&high, number).unwrap();
+            }
+            let first = sent.get(&low);
+            assert!(evicted != Evicted::Nothing || first.is_ok() || sent.get(&high).is_err(), "{case:?}");
+            sent.finish(&thin, &high, broken);
+        }
+    }
+}
+
+/// The process is killed when a sync has failed and nothing else has happened yet. The kernel does not tell again.
+#[test]
+fn a_failure_that_kills_the_call_is_not_forgotten() {
+    for level in [Durability::Complete, Durability::Chunk] {
+        for starved in STARVED {
+            for (evicted, size) in EVICTED.into_iter().flat_map(|evicted| SIZES.map(|size| (evicted, size))) {
+                let case = (level, starved, evicted, size);
+                let Some(thin) = Thin::new("ext4") else { return };
+                let (store, file) = (thin.store(level), seeded_bytes(FILE, 3));
+                let sent = Sent::begin(&store, &case, &file, size);
+                thin.starve(starved);
+                let dies = |call: &dyn Fn()| {
+                    in_child(|| {
+                        seam::set_hook(Some(Rc::new(|step| if step == "failed:sync" { kill_self() } else { Ok(()) })));
+                        call();
+                    })
+                };
+                // At level `chunk` the first chunks meet the failure, otherwise the demand for the file does.
+                let (dying, rest) = if level == Durability::Chunk { (1..5, 1..1) } else { (1..1, 1..sent.count()) };
+                dying.for_each(|number| drop(dies(&|| drop(sent.send(&store, number)))));
+                rest.for_each(|number| drop(sent.send(&store, number)));
+                dies(&|| drop(sent.get(&store)));
+                thin.evict(evicted);
+                let broken = thin.feed(false);
+                // Their neighbours come first, from processes that know nothing of it.
+                for number in (1..sent.count()).filter(|number| number % 2 == 0) {
+                    let _ = sent.send(&store, number);
+                }
+                sent.finish(&thin, &store, broken);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_uploads_on_a_full_disk_are_each_right() {
+    for level in [Durability::Complete, Durability::Chunk] {
+        let Some(thin) = Thin::new("ext4") else { return };
+        let store = thin.store(level);
+        let files: Vec<Vec<u8>> = (10..14).map(|seed| seeded_bytes(FILE, seed)).collect();
+        let all: Vec<Sent> = files.iter().map(|file| Sent::begin(&store, &level, file, SIZES[0])).collect();
+        thin.starve(Starved::Everything);
+        for number in 1..all[0].count() {
+            for sent in &all {
+                let _ = sent.send(&store, number);
+            }
+        }
+        thin.write_back();
+        thin.evict(Evicted::Pages);
+        for _ in 0..2 {
+            for sent in &all {
+                let _ = sent.get(&store);
+            }
+        }
+        let broken = thin.feed(false);
+        for sent in &all {
+            sent.finish(&thin, &store, broken);
+        }
+    }
+}
