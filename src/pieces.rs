@@ -62,21 +62,31 @@ pub(crate) struct OnDisk {
 pub(crate) const BLOCK: u64 = 4096;
 const DIRECTLY_AT_ONCE: u64 = 1 << 20;
 
+fn aligned(buffer: &mut [u8]) -> &mut [u8] {
+    let skipped = buffer.as_ptr().align_offset(BLOCK as usize);
+    &mut buffer[skipped..]
+}
+
 impl OnDisk {
     /// The file `name`, which is open as `file` and was synced just now.
     pub(crate) fn open(dir: &Directory, name: &CStr, file: &File) -> Result<OnDisk> {
-        let buffer = vec![0; (DIRECTLY_AT_ONCE + BLOCK) as usize];
+        let mut buffer = vec![0; (DIRECTLY_AT_ONCE + BLOCK) as usize];
         let open = |flags| sys::open_at(&dir.handle, name, flags | libc::O_RDONLY | libc::O_NONBLOCK, 0);
-        let opened = open(libc::O_DIRECT).or_else(|error| {
-            if error.raw_os_error() != Some(libc::EINVAL) {
-                return Err(error);
+        let opened = open(libc::O_DIRECT)
+            .and_then(|direct| direct.read_at(&mut aligned(&mut buffer)[..BLOCK as usize], 0).map(|_| direct));
+        let file = match opened {
+            // A file system that always reads through the page cache, or wants larger blocks. What was synced is dropped from
+            // the cache.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                let size = file.metadata().map_err(|error| dir.error("cannot examine", name, error))?.len();
+                sys::drop_from_cache(file, 0, size);
+                open(0)
             }
-            // A file system that always reads through the page cache. What was synced is dropped from that.
-            sys::drop_from_cache(file, 0, file.metadata()?.len());
-            open(0)
-        });
-        let file = opened.map_err(|error| dir.error("cannot open", name, error))?;
-        Ok(OnDisk { file, buffer })
+            // What cannot be read there says so where it is wanted.
+            Err(_) => open(libc::O_DIRECT),
+            opened => opened,
+        };
+        Ok(OnDisk { file: file.map_err(|error| dir.error("cannot open", name, error))?, buffer })
     }
 
     /// Shows `visit` the `length` bytes at `offset`, piece by piece. False if the file ends before, or the disk cannot read
@@ -84,10 +94,9 @@ impl OnDisk {
     pub(crate) fn read(&mut self, offset: u64, length: u64, mut visit: impl FnMut(&[u8])) -> io::Result<bool> {
         let end = offset.saturating_add(length);
         let mut at = offset / BLOCK * BLOCK;
-        let skipped = self.buffer.as_ptr().align_offset(BLOCK as usize);
         while at < end {
             let wanted = (end - at).next_multiple_of(BLOCK).min(DIRECTLY_AT_ONCE);
-            let piece = &mut self.buffer[skipped..][..wanted as usize];
+            let piece = &mut aligned(&mut self.buffer)[..wanted as usize];
             let count = match self.file.read_at(piece, at) {
                 Ok(0) => return Ok(false),
                 Ok(count) => count as u64,

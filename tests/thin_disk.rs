@@ -138,8 +138,13 @@ struct Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// Begins with the first chunk, which reserves room for the others.
     fn begin<'a>(store: &Store, case: &dyn std::fmt::Debug, file: &'a [u8], size: usize) -> Sent<'a> {
-        let uid = send(store, "", file, size, 0).unwrap().upload_uid.to_string();
+        Sent::begin_with(0, store, case, file, size)
+    }
+
+    fn begin_with<'a>(number: u64, store: &Store, case: &dyn std::fmt::Debug, file: &'a [u8], size: usize) -> Sent<'a> {
+        let uid = send(store, "", file, size, number).unwrap().upload_uid.to_string();
         Sent { case: format!("{case:?}"), file, size, uid }
     }
 
@@ -221,9 +226,11 @@ fn cases(kind: &'static str, level: Durability) -> impl Iterator<Item = Case> {
 fn never_wrong(case: Case) {
     let Some(thin) = Thin::new(case.kind) else { return };
     let (store, file) = (thin.store(case.level), seeded_bytes(FILE, 1));
-    let sent = Sent::begin(&store, &case, &file, case.size);
+    // The last chunk reserves nothing: then the file system takes room for the others where the disk has none.
+    let first = if case.kind == "ext4" { 0 } else { chunk_count(&file, case.size) - 1 };
+    let sent = Sent::begin_with(first, &store, &case, &file, case.size);
     thin.starve(case.starved);
-    for number in 1..sent.count() {
+    for number in (0..sent.count()).filter(|&number| number != first) {
         let _ = sent.send(&store, number);
     }
     thin.write_back();
@@ -250,7 +257,6 @@ fn a_file_whose_write_back_failed_is_never_wrong_at_level_chunk() {
 fn a_file_whose_write_back_failed_is_never_wrong_on_xfs_and_btrfs() {
     for kind in ["xfs", "btrfs"] {
         for level in [Durability::Complete, Durability::Chunk] {
-            // What they have given to a file lies elsewhere than they say, or is never written in place.
             let case = Case {
                 kind,
                 level,
@@ -313,8 +319,12 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
                 };
                 // At level `chunk` the first chunks meet the failure, otherwise the demand for the file does.
                 let (dying, rest) = if level == Durability::Chunk { (1..5, 1..1) } else { (1..1, 1..sent.count()) };
-                dying.for_each(|number| drop(dies(&|| drop(sent.send(&store, number)))));
-                rest.for_each(|number| drop(sent.send(&store, number)));
+                for number in dying {
+                    dies(&|| drop(sent.send(&store, number)));
+                }
+                for number in rest {
+                    let _ = sent.send(&store, number);
+                }
                 dies(&|| drop(sent.get(&store)));
                 thin.evict(evicted);
                 let broken = thin.feed(false);

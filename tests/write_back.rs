@@ -8,7 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Options, Store, seam};
-use common::{CUTS, Image, Memory, TestStore, bytes, cut, send, steps, succeeds};
+use common::{CUTS, Image, Memory, TestStore, bytes, chunk_count, cut, send, steps, succeeds};
 
 fn store(durability: Durability) -> TestStore {
     TestStore::with(Options { durability, ..Options::default() })
@@ -57,6 +57,35 @@ fn a_slot_that_could_not_be_synced_is_written_again() {
     let steps = steps(|| assert!(store.send(&uid, &file, 100, 1).is_ok()));
     assert!(steps.starts_with(&["receive:locked", "close:locked", "synced:data", "confirm:synced"]), "{steps:?}");
     assert!(steps.ends_with(&["receive:locked", "receive:secured", "synced:state"]), "{steps:?}");
+}
+
+/// Reading back is for disks that fail: it costs as much as the chunk, or the file.
+#[test]
+fn a_disk_that_works_is_never_in_doubt() {
+    for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        let image = if kind == "tmpfs" { None } else { Image::make(kind) };
+        let memory = if kind == "tmpfs" { Memory::mount("size=64m") } else { None };
+        let mounted = image.as_ref().map(Image::mountpoint).or(memory.as_ref().map(|memory| memory.path().to_owned()));
+        let Some(mounted) = mounted else { continue };
+        for (durability, size) in [Durability::Complete, Durability::Chunk]
+            .map(|level| (level, [4096, 5000]))
+            .into_iter()
+            .flat_map(|(level, sizes)| sizes.map(|size| (level, size)))
+        {
+            let options = Options { durability, min_free_space: 0, ..Options::default() };
+            let store = Store::open(mounted.join("uploads"), options).unwrap();
+            let file = bytes(100_000);
+            let steps = steps(|| {
+                let uid = send(&store, "", &file, size, 3).unwrap().upload_uid.to_string();
+                for number in (0..chunk_count(&file, size)).rev() {
+                    send(&store, &uid, &file, size, number).unwrap();
+                }
+                assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file);
+            });
+            let confirmed = steps.iter().any(|step| step.starts_with("confirm:"));
+            assert!(!confirmed, "{kind} {durability:?} {size}: {steps:?}");
+        }
+    }
 }
 
 /// Leaves no room for anything that is not there yet.
