@@ -11,7 +11,7 @@ use crate::trust::Boot;
 use crate::upload::Upload;
 use crate::{
     Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, create,
-    expire, inspect, owner, receive, space, verify,
+    expire, inspect, owner, receive, space, sys, verify,
 };
 
 /// A directory in which uploads are received.
@@ -37,6 +37,8 @@ impl Store {
     /// system, where what is promised cannot be kept, or cannot be examined, or if anybody can write into it and it is not
     /// sticky (`EPERM`).
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
+        // Nothing else refers to it, so the linker of a static library would leave it out.
+        std::hint::black_box(&sys::AT_LOAD);
         options.validate()?;
         let path = path.as_ref();
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {

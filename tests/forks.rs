@@ -4,8 +4,9 @@ mod common;
 
 use std::io::Read;
 use std::rc::Rc;
+use std::sync::Barrier;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chunked_upload::{Error, ErrorKind, Options, Store, seam};
 use common::{Memory, TestStore, bytes, chunk_count, in_child, join, kill_self, send};
@@ -112,6 +113,63 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
         join(vec![sender]);
     });
     assert_eq!(store.content(&uid), file);
+}
+
+/// Forks while another thread makes the first call of this process; the children make calls, too. Answers how many
+/// children did not succeed.
+fn fork_in_first_call(root: &str, delay: Duration) -> usize {
+    const FORKERS: usize = 3;
+    // The tests' own code sets things up in the first fork. They are not what is tested.
+    in_child(|| {});
+    let store = Store::open(root, Options::default()).unwrap();
+    let begin = Barrier::new(FORKERS + 1);
+    std::thread::scope(|scope| {
+        let forkers: Vec<_> = (0..FORKERS as u32)
+            .map(|forker| {
+                let (store, begin) = (&store, &begin);
+                scope.spawn(move || {
+                    begin.wait();
+                    let begun = Instant::now();
+                    while begun.elapsed() < delay * (forker + 1) {
+                        std::hint::spin_loop();
+                    }
+                    in_child(|| {
+                        // SAFETY: no pointers are passed. The signal ends a child that hangs.
+                        unsafe { libc::alarm(5) };
+                        send(store, "", b"content", 7, 0).unwrap();
+                    })
+                })
+            })
+            .collect();
+        begin.wait();
+        send(&store, "", b"content", 7, 0).unwrap();
+        forkers.into_iter().map(|forker| forker.join().unwrap()).filter(|ended| !ended.success()).count()
+    })
+}
+
+/// A first call that sets something up for the whole process must not leave a child with half of it. Each round is a new
+/// process.
+#[test]
+fn children_forked_during_the_first_call_make_calls() {
+    const ROUND: &str = "UPLOAD_FORK_IN_FIRST_CALL";
+    if let Ok(round) = std::env::var(ROUND) {
+        let (delay, root) = round.split_once(' ').unwrap();
+        assert_eq!(
+            fork_in_first_call(root, Duration::from_nanos(delay.parse().unwrap())),
+            0,
+            "children failed or hung"
+        );
+        return;
+    }
+    let store = TestStore::new();
+    for round in 0..60 * common::rounds() {
+        let round = format!("{} {}", round % 20 * 1000, store.root().display());
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "children_forked_during_the_first_call_make_calls", "--nocapture"]).env(ROUND, &round);
+        let output = again.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{round}: {text}");
+    }
 }
 
 #[test]

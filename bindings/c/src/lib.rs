@@ -54,7 +54,8 @@
 //!
 //! Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
 //! one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
-//! The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
+//! The library starts no threads and keeps no state outside the handles. When it is loaded, it examines
+//! the processor and does nothing else.
 //!
 //! Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
 //! of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
