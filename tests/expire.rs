@@ -284,6 +284,49 @@ fn leftovers_are_found_and_foreign_files_are_not() {
     assert_eq!(std::fs::read(Path::new(&root).join("notes/data")).unwrap(), b"mine");
 }
 
+/// A filter that refuses locks answers with the same numbers as a lock that is held. Nothing is removed, and the caller
+/// learns it.
+#[test]
+fn what_a_filter_keeps_from_being_locked_is_counted_as_failed() {
+    for errno in [libc::EACCES, libc::EAGAIN] {
+        let store = TestStore::new();
+        let [receiving, _, _] = one_of_each(&store);
+        let empty = store.first(&bytes(350), 100, 0);
+        std::fs::write(store.path(&empty, "state"), b"").unwrap();
+        let ended = common::in_child(|| {
+            common::refuse_fcntl(libc::F_OFD_SETLK, errno);
+            let cleaned = store.cleanup(&everything()).unwrap();
+            assert_eq!((cleaned.removed.len(), cleaned.failed_count), (0, 4));
+            let whole = store.send_all(&bytes(350), 100);
+            for error in [store.get(&whole).unwrap_err(), store.remove(&receiving).unwrap_err()] {
+                assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(errno)), "{error}");
+            }
+        });
+        assert!(ended.success(), "{ended:?}");
+        assert_eq!(entries(store.root()).len(), 5);
+    }
+}
+
+/// A lock that is held: the upload is in use, and that is no failure.
+#[test]
+fn what_a_call_has_locked_is_not_counted_as_failed() {
+    let store = TestStore::new();
+    let uid = store.first(&bytes(350), 100, 0);
+    let other = store.store.clone();
+    let cleaned = Rc::new(Cell::new(0));
+    let count = cleaned.clone();
+    seam::set_hook(Some(Rc::new(move |step| {
+        if step == "receive:locked" {
+            seam::set_hook(None);
+            assert_eq!(other.cleanup(&everything()).unwrap(), chunked_upload::Cleaned::default());
+            count.set(count.get() + 1);
+        }
+        Ok(())
+    })));
+    store.send(&uid, &bytes(350), 100, 1).unwrap();
+    assert_eq!(cleaned.get(), 1);
+}
+
 /// What a neighbour planted in an upload's directory is neither followed nor removed.
 #[test]
 fn foreign_files_in_an_upload_stay() {

@@ -38,6 +38,30 @@ fn say_so_in_children() {
     });
 }
 
+/// From here on this process gets `errno` from each fcntl(2) with this command, as from a container's filter. There is no
+/// way back, so this is for children.
+pub fn refuse_fcntl(command: libc::c_int, errno: libc::c_int) {
+    let step = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
+    let (load, equal, answer) =
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::BPF_RET);
+    // In `seccomp_data` the number of the call is at 0, the lower half of its second argument at 24.
+    let mut filter = [
+        step(load, 0, 0, 0),
+        step(equal, libc::SYS_fcntl as u32, 0, 3),
+        step(load, 24, 0, 0),
+        step(equal, command as u32, 0, 1),
+        step(answer, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` and the filter it points to outlive the calls.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    };
+    assert!(done, "{}", std::io::Error::last_os_error());
+}
+
 impl Child {
     /// Waits for its end.
     pub fn wait(self) -> ExitStatus {
