@@ -17,7 +17,7 @@ use crate::list::{Entries, Entry};
 use crate::lock::Lock;
 use crate::store::Store;
 use crate::upload::Upload;
-use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, inspect, owner};
+use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, inspect, owner, sys};
 
 /// Removes an upload, waiting for the calls that are working on it.
 pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
@@ -96,8 +96,17 @@ pub(crate) fn cleanup(store: &Store, expiry: &Expiry) -> Result<Cleaned> {
         let entry = entry?;
         // One look decides for most: they are in use.
         let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { continue };
+        if !metadata.is_dir() {
+            continue;
+        }
+        let at = modified(&metadata);
+        // The clock was set back, or another program set this time: the directory would never be old enough.
+        if at > SystemTime::now() && !expiry.dry_run && set_time_to_now(&entry.path).is_err() {
+            cleaned.failed_count += 1;
+            continue;
+        }
         let idle = |at: SystemTime| now.duration_since(at).unwrap_or_default();
-        if !metadata.is_dir() || idle(modified(&metadata)) < least {
+        if idle(at) < least {
             continue;
         }
         if cleaned.removed.len() as u64 >= expiry.max_removals {
@@ -111,6 +120,12 @@ pub(crate) fn cleanup(store: &Store, expiry: &Expiry) -> Result<Cleaned> {
         }
     }
     Ok(cleaned)
+}
+
+/// From now on the directory ages.
+fn set_time_to_now(path: &Path) -> Result<()> {
+    let Some(dir) = Directory::open(path.to_owned())? else { return Ok(()) };
+    sys::touch(&dir.handle).map_err(|error| Error::os("cannot set the time of", path, error))
 }
 
 /// Removes one upload, if it is old enough and no call is working on it.

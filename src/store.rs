@@ -176,7 +176,8 @@ impl Store {
     }
 
     /// Removes uploads without activity for some time, and what crashes left; never one that a call is working on, in
-    /// whatever process.
+    /// whatever process. An upload whose time lies in the future, because the clock was set back, ages from the first
+    /// cleanup on.
     ///
     /// # Errors
     /// `io`: the store cannot be read. What cannot be removed is counted in the answer.

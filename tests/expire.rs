@@ -16,8 +16,11 @@ fn everything() -> Expiry {
 
 /// Puts a directory's activity into the past.
 fn idle(store: &Store, uid: &str, seconds: u64) {
-    let then = SystemTime::now() - Duration::from_secs(seconds);
-    std::fs::File::open(store.root().join(uid)).unwrap().set_modified(then).unwrap();
+    set_time(store, uid, SystemTime::now() - Duration::from_secs(seconds));
+}
+
+fn set_time(store: &Store, uid: &str, time: SystemTime) {
+    std::fs::File::open(store.root().join(uid)).unwrap().set_modified(time).unwrap();
 }
 
 /// An upload in each phase: receiving, complete, gone.
@@ -134,6 +137,32 @@ fn each_kind_has_its_own_age() {
     one_of_each(&store);
     assert_eq!(store.cleanup(&none).unwrap().removed, []);
     assert_eq!(store.cleanup(&everything()).unwrap().removed.len(), 3);
+}
+
+/// A clock that was set back, or an attacker, leaves times ahead of the clock. Such uploads age from the first cleanup on.
+#[test]
+fn a_time_in_the_future_does_not_keep_an_upload_for_ever() {
+    let store = TestStore::new();
+    let mut uids = one_of_each(&store).to_vec();
+    let leftover = store.first(&bytes(350), 100, 0);
+    std::fs::write(store.path(&leftover, "state"), b"").unwrap();
+    uids.push(leftover);
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let ahead = SystemTime::now() + year;
+    uids.iter().for_each(|uid| set_time(&store, uid, ahead));
+    let time = |uid: &String| store.root().join(uid).metadata().unwrap().modified().unwrap();
+    let hour = Expiry::older_than(Duration::from_secs(3600));
+    let nothing = chunked_upload::Cleaned::default();
+    assert_eq!(store.cleanup(&Expiry { dry_run: true, ..hour.clone() }).unwrap(), nothing);
+    assert!(uids.iter().all(|uid| time(uid) == ahead), "a dry run changes nothing");
+    let before = SystemTime::now() - Duration::from_secs(1);
+    assert_eq!(store.cleanup(&hour).unwrap(), nothing);
+    assert!(uids.iter().all(|uid| (before..=SystemTime::now()).contains(&time(uid))));
+    assert_eq!(store.cleanup(&hour).unwrap(), nothing);
+    // As an hour later.
+    uids.iter().for_each(|uid| set_time(&store, uid, time(uid) - Duration::from_secs(3601)));
+    assert_eq!(store.cleanup(&hour).unwrap().removed.len(), 4);
+    assert_eq!(entries(store.root()), [""; 0]);
 }
 
 #[test]

@@ -103,7 +103,8 @@ pub unsafe extern "C" fn upload_remove(
 
 /// Removes uploads without activity for some time, and what crashes left; never one that a call is working
 /// on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for the
-/// uploads of all owners open the store with upload_options_set_all_owners.
+/// uploads of all owners open the store with upload_options_set_all_owners. An upload whose time lies in the
+/// future, because the clock was set back, ages from the first call on.
 ///
 /// *cleaned, which may be NULL, is filled on success only. What could not be removed is counted there and is no
 /// failure. Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or
