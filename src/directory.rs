@@ -90,10 +90,16 @@ impl Directory {
         Error::os(action, self.path_of(name), error)
     }
 
-    /// Opens a file for reading and writing; `None` if there is none.
+    /// Opens a file for reading and writing; `None` if there is none. On a read-only file system the file is open for
+    /// reading: calls that only read succeed there, all others need a lock, which is refused with `EROFS`.
     pub(crate) fn open_file(&self, name: &CStr) -> Result<Option<File>> {
         // A FIFO that somebody put there is not waited for; regular files know no such flag.
-        match sys::open_at(&self.handle, name, libc::O_RDWR | libc::O_NONBLOCK, 0) {
+        let open = |access| sys::open_at(&self.handle, name, access | libc::O_NONBLOCK, 0);
+        let opened = match open(libc::O_RDWR) {
+            Err(error) if error.raw_os_error() == Some(libc::EROFS) => open(libc::O_RDONLY),
+            result => result,
+        };
+        match opened {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(self.error("cannot open", name, error)),

@@ -84,6 +84,8 @@ impl Store {
 
     /// The finished file of an upload; completes it if all chunks are there.
     ///
+    /// Works on a file system that became read-only, if the file was finished and nothing has to be recorded.
+    ///
     /// May be repeated, and called by several processes at once: each gets the same path. Takes time in proportion to
     /// the number of chunks at first, then none; the data itself is read only if it was written before a reboot or
     /// under another mount (or, at level `process`, where the kernel does not tell: before Linux 6.8, or without

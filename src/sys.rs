@@ -107,9 +107,14 @@ fn set_lock(file: &File, start: u64, length: u64, kind: libc::c_int, command: li
     let number = |n: u64| libc::off_t::try_from(n).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW));
     range.l_start = number(start)?;
     range.l_len = number(length)?;
-    uninterrupted(|| {
+    let done = uninterrupted(|| {
         // SAFETY: `range` is initialised and outlives the call.
         unsafe { libc::fcntl(file.as_raw_fd(), command, &range) }
+    });
+    done.map_err(|error| match error.raw_os_error() {
+        // The descriptor is open, but not for writing: see `Directory::open_file`.
+        Some(libc::EBADF) => io::Error::from_raw_os_error(libc::EROFS),
+        _ => error,
     })
 }
 

@@ -16,6 +16,16 @@ pub fn unmount(mountpoint: &Path) -> bool {
     })
 }
 
+/// Changes the options of a mount. Tried for a moment, for the same reason.
+fn remount(mountpoint: &Path, options: &str) {
+    let options = format!("remount,{options}");
+    let done = (0..20).any(|attempt| {
+        std::thread::sleep(std::time::Duration::from_millis(10 * attempt));
+        succeeds("mount", &["-o", &options, mountpoint.to_str().unwrap()])
+    });
+    assert!(done, "{options}");
+}
+
 /// A file system in a file, mounted while this lives.
 pub struct Image {
     dir: tempfile::TempDir,
@@ -68,6 +78,10 @@ impl Image {
         succeeds("mount", &["-o", "loop", self.file().to_str().unwrap(), self.mountpoint().to_str().unwrap()])
     }
 
+    pub fn remount(&self, options: &str) {
+        remount(&self.mountpoint(), options);
+    }
+
     pub fn unmount(&self) -> bool {
         unmount(&self.mountpoint())
     }
@@ -98,8 +112,7 @@ impl Memory {
     }
 
     pub fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        assert!(succeeds("mount", &["-o", &options, self.path().to_str().unwrap()]), "{options}");
+        remount(self.path(), options);
     }
 }
 

@@ -93,7 +93,10 @@
 //!
 //! Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
 //! UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
-//! existing parent is; whether uploads can be made there, the first chunk tells.
+//! existing parent is; whether uploads can be made there, the first chunk tells. On a file system that became
+//! read-only these calls still work: upload_get and upload_verify of a finished file, upload_inspect,
+//! upload_list. Others are UPLOAD_IO with EROFS, and so is upload_get of a file that was not known to be on
+//! disk before a reboot or a remount.
 //!
 //! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
 //! with other bytes or in uneven sizes can take it to twice the file, never further.
