@@ -62,10 +62,17 @@
  * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
  * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
  * made before a fork works in the child, but for an upload_list: parent and child would share its place in
- * the directory. One thing to know: a child that is forked by one thread while another is inside a call
- * shares the lock of that call. It is released when the call returns; but if the parent dies before, the
- * child keeps it until it execs or exits, and other calls for the same chunk, or upload_get of the same
- * upload, wait that long. All descriptors are closed on exec.
+ * the directory. All descriptors are closed on exec.
+ *
+ * Fork during a call. A child that is forked by one thread while another is inside a call shares the lock of
+ * that call. The lock is released when the call returns. If the parent is killed before, the child keeps the
+ * lock until it execs or exits, and the calls that need the lock wait that long, in the child for ever. The
+ * lock of a chunk holds up that chunk, and upload_get, upload_move_to, upload_verify and upload_remove of its
+ * upload. The lock of the store holds up all first chunks if the store has a max_store_size, the removal and
+ * moving of uploads that were counted for it, and the first upload_key of a store. All other calls go on.
+ * This cannot be cured here: fork copies each descriptor with its locks, and only a handler for fork, or a
+ * thread of its own for each call, could prevent that. After a parent was killed, end such children or let
+ * them exec.
  *
  * Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
  * never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler

@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::Read;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Barrier;
 use std::sync::mpsc::channel;
@@ -19,7 +20,7 @@ fn forked_idler() -> (libc::pid_t, std::io::PipeWriter) {
     assert_ne!(pid, -1);
     if pid == 0 {
         // SAFETY: its own copy of the writing end, which would keep it waiting for itself.
-        unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&keep)) };
+        unsafe { libc::close(keep.as_raw_fd()) };
         let _ = until.read(&mut [0]);
         // SAFETY: ends this process without running anything.
         unsafe { libc::_exit(0) };
@@ -31,6 +32,19 @@ fn reap(pid: libc::pid_t) {
     let mut status = 0;
     // SAFETY: `status` has room for the result.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+}
+
+/// Leaves a child that lives until the test's process closes its writing end of this pipe, and kills this process.
+fn leave_child_and_die((until, keep): (RawFd, RawFd)) -> ! {
+    // SAFETY: the child makes system calls only, and leaves by _exit. The descriptors are open, and the buffer has a byte.
+    unsafe {
+        if libc::fork() == 0 {
+            libc::close(keep);
+            libc::read(until, [0_u8].as_mut_ptr().cast(), 1);
+            libc::_exit(0);
+        }
+    }
+    kill_self()
 }
 
 /// Sends a chunk in a thread that stops in the middle of it, holding the chunk's lock; there does `meanwhile`.
@@ -85,21 +99,9 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
     let store = TestStore::new();
     let file = bytes(1000);
     let uid = store.first(&file, 100, 0);
-    let (mut until, keep) = std::io::pipe().unwrap();
-    in_child(|| {
-        in_mid_chunk(&store, &uid, &file, || {
-            // SAFETY: the child makes system calls only, and leaves by _exit.
-            if unsafe { libc::fork() } == 0 {
-                // SAFETY: as above.
-                unsafe {
-                    libc::close(std::os::fd::AsRawFd::as_raw_fd(&keep));
-                    let _ = until.read(&mut [0]);
-                    libc::_exit(0);
-                }
-            }
-            kill_self();
-        });
-    });
+    let (until, keep) = std::io::pipe().unwrap();
+    let ends = (until.as_raw_fd(), keep.as_raw_fd());
+    in_child(|| in_mid_chunk(&store, &uid, &file, || leave_child_and_die(ends)));
     for number in (0..10).filter(|&number| number != 1) {
         store.send(&uid, &file, 100, number).unwrap();
     }
@@ -113,6 +115,49 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
         join(vec![sender]);
     });
     assert_eq!(store.content(&uid), file);
+}
+
+/// The same for the lock of the whole store, which a first chunk takes if the store has a limit: first chunks wait, all other
+/// calls go on.
+#[test]
+fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_it_exits() {
+    let _turn = FORKING.lock();
+    let store = TestStore::with(Options { max_store_size: 5000, ..Options::default() });
+    let unlimited = store.reopened(Options::default());
+    let file = bytes(1000);
+    let (begun, whole) = (store.first(&file, 100, 0), store.send_all(&file, 100));
+    let (until, keep) = std::io::pipe().unwrap();
+    let ends = (until.as_raw_fd(), keep.as_raw_fd());
+    in_child(|| {
+        seam::set_hook(Some(Rc::new(move |step| {
+            if step == "budget:added" {
+                leave_child_and_die(ends);
+            }
+            Ok(())
+        })));
+        store.first(&file, 100, 0);
+    });
+    std::thread::scope(|scope| {
+        let (answered, answer) = channel();
+        let (limited, file) = (&store, &file);
+        let sender = scope.spawn(move || answered.send(limited.first(file, 100, 0)).unwrap());
+        assert!(answer.recv_timeout(Duration::from_millis(200)).is_err(), "the grandchild has the lock");
+        (1..10).for_each(|number| assert_eq!(store.send(&begun, file, 100, number).unwrap().received_all, number == 9));
+        assert_eq!(store.content(&begun), *file);
+        assert_eq!(store.content(&whole), *file);
+        assert_eq!(store.inspect(&whole, 0).unwrap().received_count, 10);
+        assert_eq!(store.verify(&whole).unwrap().damaged_count, 0);
+        assert_eq!(store.list().unwrap().count(), 2);
+        let other = send(&unlimited, "", file, 1000, 0).unwrap().upload_uid.to_string();
+        assert_eq!(store.content(&other), *file);
+        assert!(answer.try_recv().is_err());
+        drop(keep);
+        answer.recv().unwrap();
+        join(vec![sender]);
+    });
+    // The chunk whose process was killed takes no room: there are four uploads.
+    store.first(&file, 100, 0);
+    assert_eq!(send(&store, "", &file, 100, 0).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
 
 /// Forks while another thread makes the first call of this process; the children make calls, too. Answers how many
