@@ -31,7 +31,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
     if chunk.upload_key.is_empty() {
         let new = New::admitted(store, chunk)?;
         for _ in 0..ATTEMPTS {
-            let uid = Uid::random();
+            let uid = Uid::random()?;
             if new.make(uid, &store.directory(uid), None)? {
                 return Ok(new.receipt(uid));
             }
@@ -48,7 +48,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
         }
         let new = New::admitted(store, chunk)?;
         let uid = owner::uid_for_key(store, chunk.upload_key)?;
-        let aside = store.root().join(format!("{}{}{ASIDE}", store.options().prefix, Uid::random()));
+        let aside = store.root().join(format!("{}{}{ASIDE}", store.options().prefix, Uid::random()?));
         if new.make(uid, &aside, Some(&store.directory(uid)))? {
             return Ok(new.receipt(uid));
         }

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::directory::{Directory, sync_parents};
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::{MAX_OWNER, MAX_UPLOAD_KEY, MIN_BARE_UPLOAD_KEY, Uid, create};
+use crate::{MAX_OWNER, MAX_UPLOAD_KEY, MIN_BARE_UPLOAD_KEY, Uid, create, sys};
 
 /// Refuses what is no owner.
 pub(crate) fn validate_owner(owner: &[u8]) -> Result<()> {
@@ -99,11 +99,7 @@ fn secret(store: &Store) -> Result<[u8; SECRET_SIZE]> {
     if let Some(secret) = read_secret(&path)? {
         return Ok(secret);
     }
-    let mut secret = [0; SECRET_SIZE];
-    let (first, second) = secret.split_at_mut(SECRET_SIZE / 2);
-    // 122 random bits each, from the kernel's generator.
-    first.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    second.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    let secret: [u8; SECRET_SIZE] = sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?;
     let new = path.with_file_name(format!("{}secret.new", store.options().prefix));
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new()
@@ -152,12 +148,12 @@ mod tests {
         let store = |all_owners| Store::open("/", Options { all_owners, ..Options::default() }).unwrap();
         let (bare, all) = (store(false), store(true));
         let (ann, bob) = (bare.for_owner(b"ann").unwrap(), bare.for_owner(b"bob").unwrap());
-        let uid = Uid::random();
+        let uid = Uid::random().unwrap();
         let recorded = digest_for(&ann, uid);
         let sees = |store: &Store, recorded: Option<[u8; 32]>| admits(store, uid, recorded.as_ref());
         assert!(sees(&ann, recorded) && sees(&all, recorded) && sees(&all, None) && sees(&bare, None));
         assert!(!sees(&bob, recorded) && !sees(&bare, recorded) && !sees(&ann, None));
-        assert!(!admits(&ann, Uid::random(), recorded.as_ref()), "each upload has another digest");
+        assert!(!admits(&ann, Uid::random().unwrap(), recorded.as_ref()), "each upload has another digest");
         assert!(!sees(&all.for_owner(b"bob").unwrap(), recorded), "a view is its owner's");
     }
 }

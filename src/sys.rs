@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
@@ -30,6 +30,20 @@ fn uninterrupted(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
             result => return result,
         }
     }
+}
+
+/// Random bytes, at most 256, from the kernel's generator. Nothing is kept, so a forked child draws others.
+pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    // SAFETY: `bytes` has room for so many. Up to 256 come at once (getrandom(2)).
+    match uninterrupted(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), COUNT, 0) } as libc::c_int) {
+        // A filter refuses the call.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
+            File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        }
+        result => result?,
+    }
+    Ok(bytes)
 }
 
 /// Opens `name` in `dir`; never follows a symbolic link, never leaks into a program the process execs.

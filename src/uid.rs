@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result, quote};
+use crate::sys;
 
 const DIGITS: usize = 32;
 
@@ -15,9 +16,10 @@ const DIGITS: usize = 32;
 pub struct Uid([u8; DIGITS]);
 
 impl Uid {
-    /// A new, random one, from the kernel's generator: nothing is cached, so a forked child draws others.
-    pub(crate) fn random() -> Uid {
-        Uid::of(uuid::Uuid::new_v4())
+    /// A new, random one.
+    pub(crate) fn random() -> Result<Uid> {
+        let bytes = sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?;
+        Ok(Uid::of(uuid::Builder::from_random_bytes(bytes).into_uuid()))
     }
 
     /// One made of a keyed digest (UUID version 8, RFC 9562 §5.8), with as many of its bits as a random one has.
@@ -69,14 +71,14 @@ mod tests {
 
     #[test]
     fn random_uids_parse_and_differ() {
-        let (a, b) = (Uid::random(), Uid::random());
+        let (a, b) = (Uid::random().unwrap(), Uid::random().unwrap());
         assert_ne!(a, b);
         assert_eq!(Uid::parse(a.as_str()).unwrap(), a);
     }
 
     #[test]
     fn malformed_uids_are_not_found() {
-        let good = Uid::random();
+        let good = Uid::random().unwrap();
         let upper = good.as_str().to_uppercase();
         let long = format!("{good}0");
         let traversal = format!("../{}", &good.as_str()[3..]);
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn debug_keeps_the_secret() {
-        let uid = Uid::random();
+        let uid = Uid::random().unwrap();
         assert!(!format!("{uid:?}").contains(uid.as_str()));
     }
 }

@@ -323,7 +323,7 @@ fn what_a_filter_keeps_from_being_locked_is_counted_as_failed() {
         let empty = store.first(&bytes(350), 100, 0);
         std::fs::write(store.path(&empty, "state"), b"").unwrap();
         let ended = common::in_child(|| {
-            common::refuse_fcntl(libc::F_OFD_SETLK, errno);
+            common::refuse(libc::SYS_fcntl, Some(libc::F_OFD_SETLK), errno);
             let cleaned = store.cleanup(&everything()).unwrap();
             assert_eq!((cleaned.removed.len(), cleaned.failed_count), (0, 4));
             let whole = store.send_all(&bytes(350), 100);

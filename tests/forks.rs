@@ -217,6 +217,23 @@ fn children_forked_during_the_first_call_make_calls() {
     }
 }
 
+/// Where a filter refuses getrandom(2), uids come from /dev/urandom. The call closes it again.
+#[test]
+fn without_getrandom_no_descriptor_stays_open() {
+    let _turn = FORKING.lock();
+    let store = TestStore::new();
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let ended = in_child(|| {
+            common::refuse(libc::SYS_getrandom, None, errno);
+            let before = descriptors();
+            assert_ne!(store.first(b"content", 7, 0), store.first(b"content", 7, 0));
+            assert_eq!(descriptors(), before);
+        });
+        assert!(ended.success(), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_thousand_threads_on_one_store() {
     let store = TestStore::new();

@@ -38,18 +38,18 @@ fn say_so_in_children() {
     });
 }
 
-/// From here on this process gets `errno` from each fcntl(2) with this command, as from a container's filter. There is no
-/// way back, so this is for children.
-pub fn refuse_fcntl(command: libc::c_int, errno: libc::c_int) {
+/// From here on this process gets `errno` from each system call with this number, or only from those whose second argument is
+/// `second`, as from a container's filter. There is no way back, so this is for children.
+pub fn refuse(call: libc::c_long, second: Option<libc::c_int>, errno: libc::c_int) {
     let step = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, equal, answer) =
         (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::BPF_RET);
     // In `seccomp_data` the number of the call is at 0, the lower half of its second argument at 24.
     let mut filter = [
         step(load, 0, 0, 0),
-        step(equal, libc::SYS_fcntl as u32, 0, 3),
+        step(equal, call as u32, 0, 3),
         step(load, 24, 0, 0),
-        step(equal, command as u32, 0, 1),
+        step(equal, second.unwrap_or(0) as u32, 0, u8::from(second.is_some())),
         step(answer, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
         step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
