@@ -7,8 +7,9 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
-/// Makes crc-fast's first call, which examines the processor and stores the result in a `OnceLock`. A child that is forked
-/// while another thread is in that call would wait for that thread for ever, so the loader calls this: see `sys::AT_LOAD`.
+/// Makes crc-fast's first call, which examines the processor and stores the result in a `OnceLock`. A child that is
+/// forked while another thread is in that call would wait for that thread for ever, so the loader calls this: see
+/// `sys::AT_LOAD`.
 pub(crate) fn prepare() {
     crc32c(b"");
 }

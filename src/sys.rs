@@ -104,8 +104,8 @@ pub(crate) fn try_lock_range(file: &File, start: u64, length: u64) -> io::Result
     /// A byte that is never locked.
     const UNUSED: u64 = i64::MAX as u64;
     match set_lock(file, start, length, libc::F_WRLCK, libc::F_OFD_SETLK) {
-        // Filters (seccomp, security modules) refuse locks with the same numbers. They refuse unlocking too, which no other
-        // lock can prevent.
+        // Filters (seccomp, security modules) refuse locks with the same numbers. They refuse unlocking too, which no
+        // other lock can prevent.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
             set_lock(file, UNUSED, 1, libc::F_UNLCK, libc::F_OFD_SETLK).map(|()| false)
         }

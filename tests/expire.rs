@@ -139,7 +139,8 @@ fn each_kind_has_its_own_age() {
     assert_eq!(store.cleanup(&everything()).unwrap().removed.len(), 3);
 }
 
-/// A clock that was set back, or an attacker, leaves times ahead of the clock. Such uploads age from the first cleanup on.
+/// A clock that was set back, or an attacker, leaves times ahead of the clock. Such uploads age from the first cleanup
+/// on.
 #[test]
 fn a_time_in_the_future_does_not_keep_an_upload_for_ever() {
     let store = TestStore::new();

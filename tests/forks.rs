@@ -36,7 +36,7 @@ fn reap(pid: libc::pid_t) {
 
 /// Leaves a child that lives until the test's process closes its writing end of this pipe, and kills this process.
 fn leave_child_and_die((until, keep): (RawFd, RawFd)) -> ! {
-    // SAFETY: the child makes system calls only, and leaves by _exit. The descriptors are open, and the buffer has a byte.
+    // SAFETY: the child makes system calls only, and leaves by _exit. The descriptors are open, the buffer has a byte.
     unsafe {
         if libc::fork() == 0 {
             libc::close(keep);
@@ -117,8 +117,8 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
     assert_eq!(store.content(&uid), file);
 }
 
-/// The same for the lock of the whole store, which a first chunk takes if the store has a limit: first chunks wait, all other
-/// calls go on.
+/// The same for the lock of the whole store, which a first chunk takes if the store has a limit: first chunks wait, all
+/// other calls go on.
 #[test]
 fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_it_exits() {
     let _turn = FORKING.lock();
@@ -192,8 +192,8 @@ fn fork_in_first_call(root: &str, delay: Duration) -> usize {
     })
 }
 
-/// A first call that sets something up for the whole process must not leave a child with half of it. Each round is a new
-/// process.
+/// A first call that sets something up for the whole process must not leave a child with half of it. Each round is a
+/// new process.
 #[test]
 fn children_forked_during_the_first_call_make_calls() {
     const ROUND: &str = "UPLOAD_FORK_IN_FIRST_CALL";

@@ -38,8 +38,8 @@ fn say_so_in_children() {
     });
 }
 
-/// From here on this process gets `errno` from each system call with this number, or only from those whose second argument is
-/// `second`, as from a container's filter. There is no way back, so this is for children.
+/// From here on this process gets `errno` from each system call with this number, or only from those whose second
+/// argument is `second`, as from a container's filter. There is no way back, so this is for children.
 pub fn refuse(call: libc::c_long, second: Option<libc::c_int>, errno: libc::c_int) {
     let step = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, equal, answer) =
