@@ -180,7 +180,7 @@ fn fork_in_first_call(root: &str, delay: Duration) -> usize {
                     }
                     in_child(|| {
                         // SAFETY: no pointers are passed. The signal ends a child that hangs.
-                        unsafe { libc::alarm(5) };
+                        unsafe { libc::alarm(20) };
                         send(store, "", b"content", 7, 0).unwrap();
                     })
                 })
