@@ -207,7 +207,7 @@ fn children_forked_during_the_first_call_make_calls() {
         return;
     }
     let store = TestStore::new();
-    for round in 0..60 * common::rounds() {
+    for round in 0..240 * common::rounds() {
         let round = format!("{} {}", round % 20 * 1000, store.root().display());
         let mut again = std::process::Command::new(std::env::current_exe().unwrap());
         again.args(["--exact", "children_forked_during_the_first_call_make_calls", "--nocapture"]).env(ROUND, &round);
