@@ -57,7 +57,7 @@ fn first_library() -> &'static PathBuf {
         let base = std::env::current_exe().unwrap().parent().unwrap().join("abi-v0.1");
         let source = base.join("source");
         fs::create_dir_all(&source).unwrap();
-        run(Command::new("tar").arg("-C").arg(&source).arg("-xJf").arg(first_release().join("source.tar.xz")));
+        run(Command::new("tar").arg("-C").arg(&source).arg("-xzf").arg(first_release().join("source.tar.gz")));
         build_with_types(&source, &base.join("target"))
     })
 }
