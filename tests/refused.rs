@@ -147,6 +147,9 @@ fn a_full_disk_at_any_step_is_no_space_and_leaves_the_upload_as_it_was() {
 /// A really full file system, small and in memory.
 #[test]
 fn a_really_full_disk() {
+    if !common::have(&["dd"]) {
+        return;
+    }
     let Some(memory) = Memory::mount("size=3m") else { return };
     let root = memory.path().join("uploads");
     let store = Store::open(&root, Options { min_free_space: 0, ..Options::default() }).unwrap();
@@ -177,6 +180,9 @@ fn a_really_full_disk() {
 /// Less is free than would be reserved ahead of a chunk: the chunk is taken, and the rest stays free for others.
 #[test]
 fn reserving_does_not_eat_what_is_left() {
+    if !common::have(&["df"]) {
+        return;
+    }
     let Some(image) = common::Image::make("ext4") else { return };
     let store =
         Store::open(image.mountpoint().join("uploads"), Options { min_free_space: 0, ..Options::default() }).unwrap();

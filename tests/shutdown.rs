@@ -28,7 +28,7 @@ fn lose_power(image: &Image) -> bool {
     assert!(image.unmount() && image.mount());
     let alive = std::fs::write(image.mountpoint().join("alive"), "").is_ok();
     if !alive {
-        eprintln!("skipped: another mount namespace holds the file system");
+        common::skip("another mount namespace holds the file system");
     }
     alive
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Options, Store, seam};
-use common::{CUTS, Image, Memory, TestStore, bytes, chunk_count, cut, send, steps, succeeds};
+use common::{CUTS, Image, Memory, TestStore, bytes, chunk_count, cut, have, send, steps, succeeds};
 
 fn store(durability: Durability) -> TestStore {
     TestStore::with(Options { durability, ..Options::default() })
@@ -109,6 +109,9 @@ fn unwritten(file: &Path) -> Vec<(String, String)> {
 #[test]
 fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
     const SIZE: usize = 64 << 10;
+    if !have(&["df", "filefrag", "fallocate"]) {
+        return;
+    }
     let Some(memory) = Memory::mount("size=256m") else { return };
     // Blocks of whole pages: the loop device takes a write that was cut off within a page for a whole one.
     let arguments = ["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];

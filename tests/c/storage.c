@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     CHECK(argc == 2);
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") != 0 ||
         mount("tmpfs", argv[1], "tmpfs", 0, "size=4m") != 0) {
-        fprintf(stderr, "skipped: may not mount here\n");
+        fprintf(stderr, "skipped: storage.c: may not mount here\n");
         return 0;
     }
     for (i = 0; i < TOTAL; i++)

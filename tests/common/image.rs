@@ -2,11 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Says that a test is not made here; where nothing may be left out (`UPLOAD_SKIP_NOTHING=1`), it fails.
-pub fn skip(why: &str) {
-    assert!(std::env::var_os("UPLOAD_SKIP_NOTHING").is_none(), "skipped: {why}");
-    eprintln!("skipped: {why}");
-}
+use super::skip;
 
 /// Tries it for a moment: a program that another test is starting has our files open until it runs.
 pub fn unmount(mountpoint: &Path) -> bool {
@@ -33,6 +29,16 @@ pub struct Image {
 
 pub fn succeeds(command: &str, arguments: &[&str]) -> bool {
     std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether these programs are there. If not, the test is skipped.
+pub fn have(programs: &[&str]) -> bool {
+    let lacking =
+        programs.iter().find(|program| std::process::Command::new(program).arg("--version").output().is_err());
+    if let Some(program) = lacking {
+        skip(&format!("no {program} here"));
+    }
+    lacking.is_none()
 }
 
 impl Image {
@@ -62,7 +68,7 @@ impl Image {
         if succeeds(&format!("mkfs.{kind}"), &arguments) && image.mount() {
             return Some(image);
         }
-        skip(&format!("no {kind} can be made or mounted here"));
+        skip(&format!("no {kind} can be made or mounted here, with mkfs.{kind} and mount"));
         None
     }
 

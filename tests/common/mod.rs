@@ -7,12 +7,14 @@ pub mod hostile;
 mod image;
 pub mod recorder;
 pub mod shim;
+mod skip;
 
 use std::path::{Path, PathBuf};
 
 pub use child::*;
 use chunked_upload::{Chunk, Finished, Options, Receipt, Result, Store};
 pub use image::*;
+pub use skip::skip;
 
 /// Bytes without a pattern that a misplaced piece could fit.
 pub fn bytes(size: usize) -> Vec<u8> {

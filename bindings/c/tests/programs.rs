@@ -10,9 +10,10 @@ mod vectors;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use build::{Dialect, Program, Tool, programs, runner, stem};
-use common::{cc, cxx, root, run};
+use common::{cc, cxx, root, run, try_run};
 
 const NONE: [&str; 0] = [];
 
@@ -124,6 +125,27 @@ fn the_example_uploads_a_file() {
     let said = program.run_in(store.path(), &[&file]).stdout;
     let path = String::from_utf8(said).unwrap();
     assert_eq!(fs::read(path.trim_end()).unwrap(), fs::read(&file).unwrap());
+}
+
+#[test]
+#[ignore = "is run by the test below"]
+fn a_skipped_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("skipped.c");
+    let text = "#include <stdio.h>\nint main(void)\n{\n    return fputs(\"skipped: no room\\n\", stderr) < 0;\n}\n";
+    fs::write(&source, text).unwrap();
+    Program::build(Dialect::C11, &[source]).run(&NONE);
+}
+
+/// A program that cannot run on a machine says so; the test that started it is listed.
+#[test]
+fn skipped_programs_are_listed() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "a_skipped_program", "--ignored"]).env("UPLOAD_SKIPPED", list.path());
+    run(test.env_remove("UPLOAD_SKIP_NOTHING"));
+    assert_eq!(fs::read_to_string(list.path()).unwrap(), "programs: a_skipped_program: no room\n");
+    assert!(!try_run(test.env("UPLOAD_SKIP_NOTHING", "1")).status.success());
 }
 
 // --- transcripts ---

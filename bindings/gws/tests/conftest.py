@@ -14,8 +14,11 @@ PLUGIN = HERE.parent / "upload_helper" / "__init__.py"
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.environ.get("GWS_APP_DIR") or str(HERE / "standin"))
+sys.path.append(str(HERE.parents[2] / "tests" / "python"))
 
 import gws  # noqa: E402  # of the path just set
+
+from skipped import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402, F401
 
 
 def load_plugin() -> Any:

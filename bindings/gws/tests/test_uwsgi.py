@@ -18,10 +18,6 @@ from typing import Any
 
 import pytest
 import requests
-
-# uWSGI is built from source, which needs Python's headers: `make test-uwsgi` brings both, and demands them.
-if "UPLOAD_NEED_UWSGI" not in os.environ:
-    pytest.importorskip("umsgpack", reason="see make test-uwsgi")
 import umsgpack
 
 PARTS = [random.Random(number).randbytes(100_000 if number < 39 else 777) for number in range(40)]

@@ -1,11 +1,16 @@
 //! What the tests of the C library share: the library itself, built as users get it, and running other programs.
 
-#![allow(dead_code)] // no test needs all of it
+#![allow(dead_code, unused_imports)] // no test needs all of it
+
+#[path = "../../../../tests/common/skip.rs"]
+mod skip;
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+
+pub use skip::skip;
 
 /// The top of the repository.
 pub fn root() -> PathBuf {

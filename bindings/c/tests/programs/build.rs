@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::common::{cc, cxx, link_library_into, root, run, told, try_run};
+use crate::common::{cc, cxx, link_library_into, root, run, skip, told, try_run};
 
 /// In which language, with which warnings as errors.
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +87,12 @@ impl Program {
         command
     }
 
-    /// Runs it in `dir`, which is also its first argument. It must succeed.
+    /// Runs it in `dir`, which is also its first argument. It must succeed, or say that it is skipped.
     pub fn run_in<T: AsRef<OsStr>>(&self, dir: &Path, more: &[T]) -> Output {
         let (command, output) = self.try_run_in(dir, more);
         assert!(output.status.success(), "{}", told(&command, &output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        said.lines().filter_map(|line| line.strip_prefix("skipped: ")).for_each(skip);
         output
     }
 
