@@ -1,4 +1,4 @@
-//! A test that cannot run on a machine is listed by name at the end of `make test`, or fails with `UPLOAD_SKIP_NOTHING=1`.
+//! A test that cannot run on a machine is listed at the end of `make test`, or fails with `UPLOAD_SKIP_NOTHING=1`.
 
 mod common;
 
