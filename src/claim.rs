@@ -14,7 +14,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -227,15 +227,10 @@ impl Moving<'_> {
             Some(begun) => begun,
             None => self.create_part(source)?,
         };
-        let seek = |mut file: &File, at| file.seek(SeekFrom::Start(at));
-        seek(source, claim.copied).and_then(|_| seek(&part, claim.copied)).map_err(failed)?;
         while claim.copied < total {
-            // Copied by the kernel, and by sharing extents where it can: see std::io::copy.
-            let piece = io::copy(&mut source.take(PIECE.min(total - claim.copied)), &mut &part).map_err(failed)?;
-            if piece == 0 {
-                return Err(failed(errno(libc::EIO))); // somebody cut the file
-            }
-            claim.copied += piece;
+            let end = claim.copied + PIECE.min(total - claim.copied);
+            pieces::copy(source, &part, claim.copied..end).map_err(failed)?;
+            claim.copied = end;
             claim.write_progress(&self.upload.dir)?;
             self.reach("move:copied")?;
         }

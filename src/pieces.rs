@@ -1,13 +1,14 @@
-//! Stored bytes, read in pieces so that memory does not grow with them.
+//! Stored bytes, read or copied in pieces so that memory does not grow with them.
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use crate::crc::Crc32c;
 use crate::directory::Directory;
-use crate::error::Result;
+use crate::error::{Result, errno};
 use crate::sys;
 
 const AT_ONCE: u64 = 256 << 10;
@@ -137,4 +138,19 @@ impl OnDisk {
         let whole = self.read(offset, length, |piece| crc.update(piece))?;
         Ok(whole.then(|| crc.finish()))
     }
+/// Copies these bytes to the same place in another file; by the kernel, and by sharing extents where it can: see std::io::copy.
+pub(crate) fn copy(mut from: &File, mut to: &File, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        from.seek(SeekFrom::Start(at))?;
+        to.seek(SeekFrom::Start(at))?;
+        match io::copy(&mut from.take(range.end - at), &mut to) {
+            Ok(0) => return Err(errno(libc::EIO)), // another program cut the file
+            Ok(copied) => at += copied,
+            // A signal handler ran. What was written before counts: signals may come faster than all this is copied.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => at = to.stream_position()?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
