@@ -1,41 +1,50 @@
 //! Handing the finished file over: to its permanent place, once.
 //!
-//! Under all slots. What is about to happen is written into the file `claim` first: the destination, and the inode that will
-//! appear there. So whoever comes after a crash can tell whether it did:
+//! Under all slots. What is about to happen is written into the file `claim` first (`claim_record`): the destination, and the
+//! inode that will appear there. So whoever comes after a crash can tell whether it did:
 //!
-//! | `file` | at the destination | what happened | what follows |
-//! |---|---|---|---|
-//! | there | not that inode | killed before the file was moved, or while it was copied | any destination; the same one goes on copying |
-//! | there | that inode | a copy appeared, and the original was not dropped yet | drop it: gone |
-//! | none | that inode | done | the same destination succeeds again, others are gone |
-//! | none | something else | moved on, or taken by other means | gone |
+//! | the claim says | `file` | at the destination | what happened | what follows |
+//! |---|---|---|---|---|
+//! | renamed | there | | killed before the file was moved | any destination |
+//! | copying | there | not that file | killed while it was copied | any destination; the same one goes on copying |
+//! | copying | there | that file, every byte | power loss took the next mark; or an earlier version was killed | drop `file`: gone |
+//! | whole | there | not that file, and the part is there | killed before the copy appeared | as while copying |
+//! | whole | there | the part is missing | the copy appeared, and may have been taken | drop `file`: gone |
+//! | any | none | that file | done | the same destination succeeds again, others are gone |
+//! | any | none | something else | moved on, or taken by other means | gone |
 //!
-//! Across file systems the copy grows in a hidden file beside the destination and appears by a rename, when it is whole.
+//! Across file systems the copy grows in a hidden file beside the destination, the part, and appears by a rename when it is
+//! whole. A part that is missing says so only where the directory is the one in which it was, and where power loss cannot have
+//! taken it: it was synced, or boot and mount are the same. Otherwise `file` is delivered, perhaps a second time: to lose it
+//! would be worse. A part that must go for another reason goes after the claim says *copying* again.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::crc::crc32c;
-use crate::directory::{CLAIM, Directory, FILE};
+use crate::claim_record::{Birth, Claim, NOT_MADE_YET, Way, part_path, place_of, remove_if_there};
+use crate::directory::{CLAIM, Directory, FILE, NEW_CLAIM};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord};
-use crate::trust::Trust;
+use crate::trust::{self, Trust};
 use crate::upload::Upload;
 use crate::{Durability, Finished, budget, complete, list, pieces, sys};
 
 /// Moves the finished file to `destination`, an absolute path.
 pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<Finished> {
     let place = resolve(upload, destination)?;
-    {
+    let claimed = {
         let _all = upload.lock_all()?;
-        claim(upload, &place, overwrite)?;
+        claim(upload, &place, overwrite)
+    };
+    if matches!(claimed, Ok(()) | Err(Error::Gone { .. })) {
+        // Without the upload's locks, and again by whoever repeats this call: the first may have died here.
+        budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
     }
-    // Without the upload's locks, and again by whoever repeats this call: the first may have died here.
-    budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
+    claimed?;
     let crc32c = upload.phase_of(&upload.records()?)?.crc32c;
     complete::finished(upload, destination.to_owned(), crc32c)
 }
@@ -70,13 +79,14 @@ fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
 
 fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()> {
     let earlier = Claim::read(&upload.dir)?;
+    let total = upload.header.shape.total_size;
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
     let record = match (complete::complete(upload), &earlier) {
-        (Err(Error::Gone { .. }), Some(claim)) if claim.destination == destination && claim.has_appeared() => {
+        (Err(Error::Gone { .. }), Some(claim)) if claim.destination == destination && claim.has_appeared(total) => {
             // Whoever moved it may have died before it was on disk.
             return if durable { sync_move(upload, destination) } else { Ok(()) };
         }
-        (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared() && upload.dir.has(FILE)? => {
+        (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared(total) && upload.dir.has(FILE)? => {
             // Power loss took the renaming, but not the mark.
             let record = PhaseRecord { phase: Phase::Complete, ..upload.phase_of(&upload.records()?)? };
             upload.write_phase(record)?;
@@ -86,13 +96,21 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
     };
     let moving = Moving { upload, record, destination, overwrite, durable };
     match earlier {
-        Some(claim) if claim.copy && claim.has_appeared() && moving.is_whole_at(&claim.destination) => {
-            moving.finish()?;
-            if claim.destination == destination { Ok(()) } else { Err(upload.vanished()) }
+        Some(claim) if moving.was_delivered(&claim) => {
+            // A link to it may be left, see `appear`.
+            let _ = claim.remove_part(&upload.dir);
+            moving.finish(&claim.destination)?;
+            let same = claim.destination == destination && claim.has_appeared(total);
+            if same { Ok(()) } else { Err(upload.vanished()) }
         }
-        Some(claim) if claim.copy && claim.destination == destination => moving.copy(Some(claim)),
-        _ => {
-            discard(&upload.dir)?;
+        Some(claim) if !matches!(claim.way, Way::Renamed(_)) && claim.destination == destination => {
+            moving.copy(Some(claim))
+        }
+        earlier => {
+            if let Some(mut claim) = earlier {
+                claim.restart(&upload.dir)?;
+                claim.remove_part(&upload.dir)?;
+            }
             moving.rename()
         }
     }
@@ -132,11 +150,31 @@ impl Moving<'_> {
         })
     }
 
+    /// Whether a copy has appeared, though `file` is still there.
+    fn was_delivered(&self, claim: &Claim) -> bool {
+        let has_appeared = || claim.has_appeared(self.upload.header.shape.total_size);
+        match claim.way {
+            Way::Renamed(_) => false,
+            Way::Whole { place, .. } if self.is_in_place(&claim.destination, place) => {
+                match std::fs::symlink_metadata(part_path(&claim.destination, &self.upload.dir)) {
+                    // Both are there for a moment where a link has to do for the rename.
+                    Ok(_) => has_appeared(),
+                    Err(error) => error.kind() == io::ErrorKind::NotFound,
+                }
+            }
+            Way::Whole { .. } | Way::Copying { .. } => has_appeared() && self.is_whole_at(&claim.destination),
+        }
+    }
+
+    fn is_in_place(&self, destination: &Path, place: u32) -> bool {
+        [true, false].iter().any(|&synced| place_of(destination, &self.upload.store.boot, synced) == Some(place))
+    }
+
     /// Within one file system.
     fn rename(&self) -> Result<()> {
-        let inode = self.source()?.metadata().map_err(|error| self.failed(error))?.ino();
-        let claim = Claim { destination: self.destination.to_owned(), inode, copy: false, copied: 0, tag: 0 };
-        self.write_claim(&claim)?;
+        let file = self.source()?.metadata().map_err(|error| self.failed(error))?;
+        self.write_claim(file.ino(), Way::Renamed(Birth::of(&file)), self.durable)?;
+        self.reach("move:claimed")?;
         match self.appear(&self.upload.dir, FILE.to_bytes()) {
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => self.copy(None),
             Err(error) => {
@@ -145,18 +183,18 @@ impl Moving<'_> {
             }
             Ok(()) => {
                 self.reach("move:renamed")?;
-                self.finish()
+                if self.durable {
+                    sync_directory_of(self.destination)?;
+                }
+                self.mark_gone()
             }
         }
     }
 
-    fn write_claim(&self, claim: &Claim) -> Result<()> {
-        let file = claim.write(&self.upload.dir, self.upload.store.options().state_mode())?;
-        if self.durable {
-            self.upload.dir.sync_file(CLAIM, &file)?;
-            self.upload.dir.sync_names()?;
-        }
-        self.reach("move:claimed")
+    fn write_claim(&self, inode: u64, way: Way, durable: bool) -> Result<Claim> {
+        let claim = Claim { destination: self.destination.to_owned(), inode, way };
+        claim.write(&self.upload.dir, self.upload.store.options().state_mode(), durable)?;
+        Ok(claim)
     }
 
     /// Renames `name` in `dir` to the destination.
@@ -183,14 +221,17 @@ impl Moving<'_> {
         }
     }
 
-    /// The file is at its place: the upload is gone.
-    fn finish(&self) -> Result<()> {
+    /// The copy is at its place, or was: the original goes.
+    fn finish(&self, destination: &Path) -> Result<()> {
         if self.durable {
-            sync_directory_of(self.destination)?;
+            sync_directory_of(destination)?;
         }
-        // Of a copy the original is left.
         self.upload.dir.remove(FILE)?;
         self.reach("move:dropped")?;
+        self.mark_gone()
+    }
+
+    fn mark_gone(&self) -> Result<()> {
         self.upload.write_phase(PhaseRecord { phase: Phase::Gone, ..self.record })?;
         if self.durable {
             self.upload.sync_state()?;
@@ -202,43 +243,62 @@ impl Moving<'_> {
     /// Across file systems. Goes on with a copy that was begun.
     fn copy(&self, begun: Option<Claim>) -> Result<()> {
         let source = self.source()?;
-        let result = self.copy_to_part(&source, begun).and_then(|()| {
-            let part = part_path(self.destination, &self.upload.dir);
-            let parent = Directory::open(self.destination.parent().unwrap_or(Path::new("/")).to_owned())?;
-            let parent = parent.ok_or_else(|| self.failed(errno(libc::ENOENT)))?;
-            let name = part.file_name().unwrap_or_default().as_bytes();
-            self.appear(&parent, name).map_err(|error| self.failed(error))
-        });
+        let result = self.copy_to_part(&source, begun).and_then(|(part, claim)| self.part_appears(&part, claim));
         if let Err(error) = result {
             // Nothing of it stays in the way; the upload is what it was.
             discard(&self.upload.dir)?;
             return Err(error);
         }
         self.reach("move:appeared")?;
-        self.finish()
+        self.finish(self.destination)
     }
 
-    fn copy_to_part(&self, source: &File, begun: Option<Claim>) -> Result<()> {
+    fn copy_to_part(&self, source: &File, begun: Option<Claim>) -> Result<(File, Claim)> {
         /// How much is copied between two records of the progress.
         const PIECE: u64 = 64 << 20;
         let total = self.upload.header.shape.total_size;
         let failed = |error| self.failed(error);
-        let (part, mut claim) = match begun.and_then(|claim| Some((self.open_part(&claim)?, claim))) {
-            Some(begun) => begun,
+        let (part, mut claim) = match begun {
             None => self.create_part(source)?,
+            Some(mut claim) => match self.open_part(&claim) {
+                Some(part) => (part, claim),
+                None => {
+                    claim.restart(&self.upload.dir)?;
+                    claim.remove_part(&self.upload.dir)?;
+                    self.create_part(source)?
+                }
+            },
         };
-        while claim.copied < total {
-            let end = claim.copied + PIECE.min(total - claim.copied);
-            pieces::copy(source, &part, claim.copied..end).map_err(failed)?;
-            claim.copied = end;
-            claim.write_progress(&self.upload.dir)?;
+        while let Way::Copying { copied, tag } = claim.way
+            && copied < total
+        {
+            let end = copied + PIECE.min(total - copied);
+            pieces::copy(source, &part, copied..end).map_err(failed)?;
+            claim.way = Way::Copying { copied: end, tag };
+            claim.update(&self.upload.dir, false)?;
             self.reach("move:copied")?;
         }
         part.set_len(total).map_err(failed)?;
+        Ok((part, claim))
+    }
+
+    /// The part is whole: from the mark to the rename, nothing that can be done before is done.
+    fn part_appears(&self, part: &File, mut claim: Claim) -> Result<()> {
+        let failed = |error| self.failed(error);
         if self.durable {
             part.sync_all().map_err(failed)?;
+            // Its name as well: if power loss took that, the part would seem to have appeared.
+            sync_directory_of(self.destination)?;
         }
-        Ok(())
+        let parent = Directory::open(self.destination.parent().unwrap_or(Path::new("/")).to_owned())?;
+        let parent = parent.ok_or_else(|| failed(errno(libc::ENOENT)))?;
+        let birth = Birth::of(&part.metadata().map_err(failed)?);
+        let place = place_of(self.destination, &self.upload.store.boot, self.durable).unwrap_or(trust::MISSING);
+        claim.way = Way::Whole { birth, place };
+        claim.update(&self.upload.dir, self.durable)?;
+        self.reach("move:whole")?;
+        let name = part_path(self.destination, &self.upload.dir);
+        self.appear(&parent, name.file_name().unwrap_or_default().as_bytes()).map_err(failed)
     }
 
     /// The copy that a call began, if what is on record of it can be believed.
@@ -246,8 +306,19 @@ impl Moving<'_> {
         let part = part_path(self.destination, &self.upload.dir);
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(part).ok()?;
         let there = file.metadata().ok()?;
-        let believed = self.trust_in(&file).ok()?.believes(claim.tag);
-        (believed && there.is_file() && there.ino() == claim.inode && there.len() >= claim.copied).then_some(file)
+        let believed = match claim.way {
+            Way::Renamed(_) => false,
+            Way::Whole { place, .. } => {
+                claim.is_of(&there, self.upload.header.shape.total_size) && self.is_in_place(self.destination, place)
+            }
+            Way::Copying { copied, tag } => {
+                there.is_file()
+                    && there.ino() == claim.inode
+                    && there.len() >= copied
+                    && self.trust_in(&file).ok()?.believes(tag)
+            }
+        };
+        believed.then_some(file)
     }
 
     fn trust_in(&self, part: &File) -> io::Result<Trust> {
@@ -256,31 +327,27 @@ impl Moving<'_> {
 
     /// The claim comes first: a part to which no claim leads would stay for ever.
     fn create_part(&self, source: &File) -> Result<(File, Claim)> {
-        let destination = self.destination.to_owned();
-        let mut claim = Claim { destination, inode: NOT_MADE_YET, copy: true, copied: 0, tag: 0 };
-        let record = claim.write(&self.upload.dir, self.upload.store.options().state_mode())?;
+        let unwritten = Way::Copying { copied: 0, tag: trust::UNKNOWN };
+        let mut claim = self.write_claim(NOT_MADE_YET, unwritten, false)?;
         self.reach("move:announced")?;
         let path = part_path(self.destination, &self.upload.dir);
         remove_if_there(&path)?;
         let mut create = || -> io::Result<File> {
             let part = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             part.set_permissions(std::fs::Permissions::from_mode(source.metadata()?.mode() & 0o777))?;
-            (claim.inode, claim.tag) = (part.metadata()?.ino(), self.trust_in(&part)?.tag());
+            claim.inode = part.metadata()?.ino();
+            claim.way = Way::Copying { copied: 0, tag: self.trust_in(&part)?.tag() };
             Ok(part)
         };
         let part = create().map_err(|error| self.failed(error))?;
         self.reach("move:created")?;
-        claim.write_progress(&self.upload.dir)?;
+        claim.update(&self.upload.dir, self.durable)?;
         if self.durable {
-            self.upload.dir.sync_file(CLAIM, &record)?;
             self.upload.dir.sync_names()?;
         }
         Ok((part, claim))
     }
 }
-
-/// The inode of a copy that was announced: no file has it.
-const NOT_MADE_YET: u64 = 0;
 
 /// Puts on disk which files there are where the file went.
 fn sync_directory_of(destination: &Path) -> Result<()> {
@@ -299,101 +366,12 @@ fn sync_move(upload: &Upload<'_>, destination: &Path) -> Result<()> {
     upload.dir.sync_names()
 }
 
-/// What is on record of a file's way to its place.
-struct Claim {
-    destination: PathBuf,
-    /// Of what will appear there.
-    inode: u64,
-    /// Whether that is a copy.
-    copy: bool,
-    /// How many bytes of it are there.
-    copied: u64,
-    /// Under which they were written.
-    tag: u32,
-}
-
-/// Inode, bytes copied, tag, kind, the path's checksum and the checksum of all these; the path follows.
-const FIXED: usize = 32;
-
-impl Claim {
-    fn encode(&self) -> [u8; FIXED] {
-        let mut bytes = [0; FIXED];
-        bytes[0..8].copy_from_slice(&self.inode.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.copied.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.tag.to_le_bytes());
-        bytes[20] = self.copy.into();
-        bytes[24..28].copy_from_slice(&crc32c(self.destination.as_os_str().as_bytes()).to_le_bytes());
-        let check = crc32c(&bytes[..28]);
-        bytes[28..32].copy_from_slice(&check.to_le_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Claim> {
-        let (fixed, path) = bytes.split_at_checked(FIXED)?;
-        let number = |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
-        let small = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
-        let destination = PathBuf::from(OsString::from_vec(path.to_vec()));
-        let claim = Claim { destination, inode: number(0), copied: number(8), tag: small(16), copy: fixed[20] != 0 };
-        (small(28) == crc32c(&fixed[..28]) && small(24) == crc32c(path)).then_some(claim)
-    }
-
-    /// `None` if there is none, or the call that wrote it was killed while it did, and had done nothing else.
-    fn read(dir: &Directory) -> Result<Option<Claim>> {
-        const LONGEST: u64 = FIXED as u64 + libc::PATH_MAX as u64;
-        let Some(file) = dir.open_file(CLAIM)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(LONGEST).read_to_end(&mut bytes).map_err(|error| dir.error("cannot read", CLAIM, error))?;
-        Ok(Claim::decode(&bytes))
-    }
-
-    fn write(&self, dir: &Directory, mode: u32) -> Result<File> {
-        dir.remove(CLAIM)?;
-        let file = dir.create_file(CLAIM, mode)?;
-        let bytes = [&self.encode()[..], self.destination.as_os_str().as_bytes()].concat();
-        file.write_all_at(&bytes, 0).map_err(|error| dir.error("cannot write", CLAIM, error))?;
-        Ok(file)
-    }
-
-    fn write_progress(&self, dir: &Directory) -> Result<()> {
-        let file = dir.open_file(CLAIM)?.ok_or_else(|| dir.error("cannot open", CLAIM, errno(libc::ENOENT)))?;
-        file.write_all_at(&self.encode(), 0).map_err(|error| dir.error("cannot write", CLAIM, error))
-    }
-
-    /// Whether the inode is at the destination.
-    fn has_appeared(&self) -> bool {
-        std::fs::symlink_metadata(&self.destination).is_ok_and(|there| there.is_file() && there.ino() == self.inode)
-    }
-}
-
 /// Forgets a claim, and removes the copy that did not appear. Under all slots, or when the upload is marked as removed.
 pub(crate) fn discard(dir: &Directory) -> Result<()> {
-    if let Some(claim) = Claim::read(dir)?
-        && claim.copy
-    {
-        let part = part_path(&claim.destination, dir);
-        // Only what is certainly ours: the inode, or what has not even got its first byte under our name.
-        let ours = |there: &Metadata| match claim.inode {
-            NOT_MADE_YET => there.is_file() && there.len() == 0,
-            inode => there.ino() == inode,
-        };
-        if std::fs::symlink_metadata(&part).is_ok_and(|there| ours(&there)) {
-            remove_if_there(&part)?;
-        }
+    if let Some(mut claim) = Claim::read(dir)? {
+        claim.restart(dir)?;
+        claim.remove_part(dir)?;
     }
-    dir.remove(CLAIM)
-}
-
-/// Where a copy grows: hidden beside the destination, under a name that does not tell the uid.
-fn part_path(destination: &Path, dir: &Directory) -> PathBuf {
-    use sha2::Digest;
-    let name = dir.path.file_name().unwrap_or_default().as_bytes();
-    let hash = u64::from_be_bytes(sha2::Sha256::digest(name).as_chunks::<8>().0[0]);
-    destination.with_file_name(format!(".upload-{hash:016x}.part"))
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::os("cannot remove", path, error)),
-        _ => Ok(()),
-    }
+    dir.remove(CLAIM)?;
+    dir.remove(NEW_CLAIM)
 }

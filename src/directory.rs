@@ -25,6 +25,8 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the finished upload is going, or went.
 pub(crate) const CLAIM: &CStr = c"claim";
+/// The same while it is written.
+pub(crate) const NEW_CLAIM: &CStr = c"claim.new";
 
 /// An open directory: what is looked up in it stays in it, whatever happens to its name.
 pub(crate) struct Directory {
@@ -223,7 +225,7 @@ fn synced(name: &CStr) -> &'static str {
         b"state" => "synced:state",
         b"data" => "synced:data",
         b"ordered" => "synced:ordered",
-        b"claim" => "synced:claim",
+        b"claim" | b"claim.new" => "synced:claim",
         _ => "synced:file",
     }
 }

@@ -32,6 +32,7 @@ compile_error!("chunked-upload needs Linux on x86-64 or aarch64: it rests on tha
 mod budget;
 mod chunk;
 mod claim;
+mod claim_record;
 mod complete;
 mod confirm;
 mod crc;

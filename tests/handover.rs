@@ -1,11 +1,18 @@
-//! What happens to a file at its destination while `move_to` is at work.
+//! What happens to a file at its destination while `move_to` is killed: it is taken, its inode becomes another
+//! file's. The file is delivered once all the same, and nothing is left.
 
 mod common;
 
-use std::os::unix::fs::MetadataExt;
+use std::cell::Cell;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
-use common::{TestStore, bytes, in_child};
+use chunked_upload::{Durability, ErrorKind, Expiry, Options, Store, seam};
+use common::shim::Shim;
+use common::{Image, TestStore, bytes, die_in, entries, in_child, kill_self};
+
+const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
 /// A directory on another file system than that of temporary files. `None`, said aloud, where there is none.
 fn other_file_system() -> Option<tempfile::TempDir> {
@@ -17,6 +24,214 @@ fn other_file_system() -> Option<tempfile::TempDir> {
         common::skip("no second file system here");
     }
     dir
+}
+
+/// Makes `call` in a child that is killed before its `nth` system call that changes or syncs something, counted from 0. False
+/// if it got through.
+fn killed_at(shim: Shim, nth: usize, call: impl FnOnce()) -> bool {
+    thread_local!(static LEFT: Cell<usize> = const { Cell::new(0) });
+    extern "C" fn watcher(_synced: i32) {
+        if LEFT.get() == 0 {
+            kill_self();
+        }
+        LEFT.set(LEFT.get() - 1);
+    }
+    let status = in_child(|| {
+        LEFT.set(nth);
+        shim.watched(watcher, call);
+    });
+    assert!(
+        status.success() || std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGKILL),
+        "{status:?}"
+    );
+    !status.success()
+}
+
+fn everything() -> Expiry {
+    Expiry::older_than(Duration::ZERO)
+}
+
+/// As a consumer does: takes each file that is there, and answers how many. Each must be right.
+fn take(place: &Path, right: &[u8]) -> usize {
+    let names: Vec<_> = entries(place).into_iter().filter(|name| !name.starts_with('.')).collect();
+    for name in &names {
+        assert!(std::fs::read(place.join(name)).unwrap() == right, "{name}");
+        std::fs::remove_file(place.join(name)).unwrap();
+    }
+    names.len()
+}
+
+/// The mover is killed before any of its system calls, and the consumer takes what it finds before the call is repeated.
+#[test]
+fn a_file_that_was_taken_is_not_delivered_again() {
+    let Some(shim) = Shim::load("a_file_that_was_taken_is_not_delivered_again") else { return };
+    let Some(far) = other_file_system() else { return };
+    let file = bytes(350);
+    for durability in LEVELS {
+        for (other, again_to) in [(false, "first"), (false, "second"), (true, "first"), (true, "second")] {
+            for nth in 0.. {
+                let store = TestStore::with(Options { durability, ..Options::default() });
+                let near = tempfile::tempdir().unwrap();
+                let place = if other { far.path() } else { near.path() };
+                let uid = store.send_all(&file, 100);
+                store.finished(&uid);
+                let died = killed_at(shim, nth, || drop(store.move_to(&uid, place.join("first"), false).unwrap()));
+                let what = format!("{durability:?}, other {other}, again to {again_to}, killed at {nth}");
+                let before = take(place, &file);
+                let again = store.move_to(&uid, place.join(again_to), false);
+                assert_eq!(
+                    again.map_err(|error| error.kind()).err(),
+                    (before == 1).then_some(ErrorKind::Gone),
+                    "{what}"
+                );
+                assert_eq!(before + take(place, &file), 1, "{what}");
+                assert_eq!(entries(place), [""; 0], "{what}");
+                assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone, "{what}");
+                assert_eq!(entries(&store.root().join(&uid)), ["claim", "state"], "{what}");
+                if !died {
+                    assert!(nth > 4);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A part that is missing for another reason than that it appeared: the file is not lost.
+#[test]
+fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
+    let file = bytes(350);
+    let Some(far) = other_file_system() else { return };
+    for durability in LEVELS {
+        for happened in ["tidied away", "another disk", "power loss"] {
+            let store = TestStore::with(Options { durability, ..Options::default() });
+            let place = far.path().join("place");
+            std::fs::create_dir(&place).unwrap();
+            let uid = store.send_all(&file, 100);
+            die_in("move:whole", 0, || drop(store.move_to(&uid, place.join("to"), false)));
+            let parts = entries(&place);
+            assert!(parts.len() == 1 && parts[0].ends_with(".part"));
+            std::fs::remove_file(place.join(&parts[0])).unwrap();
+            if happened == "another disk" {
+                std::fs::rename(&place, far.path().join("unmounted")).unwrap();
+                std::fs::create_dir(&place).unwrap();
+                let _ = std::fs::remove_dir(far.path().join("unmounted"));
+            }
+            seam::set_trust_tag((happened == "power loss").then_some(Some(99)));
+            let again = store.move_to(&uid, place.join("to"), false).map(|moved| std::fs::read(moved.path).unwrap());
+            seam::set_trust_tag(None);
+            match happened {
+                // This looks just like a copy that was taken. See docs/design.md.
+                "tidied away" => assert_eq!(again.unwrap_err().kind(), ErrorKind::Gone),
+                // From level complete on no power loss takes a part.
+                "power loss" if durability > Durability::Process => {
+                    assert_eq!(again.unwrap_err().kind(), ErrorKind::Gone)
+                }
+                _ => assert!(again.unwrap() == file),
+            }
+            std::fs::remove_dir_all(&place).unwrap();
+        }
+    }
+}
+
+/// What the claim of a copy needs is on disk before the copy appears; a part that is there after all goes on.
+#[test]
+fn a_whole_part_appears_without_being_copied_again() {
+    let file = bytes(350);
+    let Some(far) = other_file_system() else { return };
+    for durability in LEVELS {
+        let store = TestStore::with(Options { durability, ..Options::default() });
+        let uid = store.send_all(&file, 100);
+        let to = far.path().join("to");
+        die_in("move:whole", 0, || drop(store.move_to(&uid, &to, false)));
+        let inode = far.path().join(&entries(far.path())[0]).metadata().unwrap().ino();
+        store.move_to(&uid, &to, false).unwrap();
+        assert_eq!(to.metadata().unwrap().ino(), inode);
+        assert_eq!(take(far.path(), &file), 1);
+    }
+}
+
+/// Puts another file at `path`, of this size, and with this inode: the file system uses the numbers of removed files again.
+fn with_inode(path: &Path, inode: u64, size: usize) {
+    let dir = tempfile::tempdir_in(path.parent().unwrap()).unwrap();
+    for attempt in 0..10_000 {
+        let other = dir.path().join(attempt.to_string());
+        std::fs::write(&other, vec![b'x'; size]).unwrap();
+        if other.metadata().unwrap().ino() == inode {
+            return std::fs::rename(&other, path).unwrap();
+        }
+    }
+    panic!("the inode {inode} does not come back");
+}
+
+#[test]
+fn another_file_with_the_moved_one_s_inode_is_not_taken_for_it() {
+    let file = bytes(350);
+    let Some(image) = Image::make("ext4") else { return };
+    for other in [false, true] {
+        let near = tempfile::tempdir().unwrap();
+        let root = if other { near.path().to_owned() } else { image.mountpoint() }.join("uploads");
+        let store = Store::open(root, Options { min_free_space: 0, ..Options::default() }).unwrap();
+        for round in 0..20 {
+            let uid = common::send(&store, "", &file, 350, 0).unwrap().upload_uid;
+            let to = image.mountpoint().join(format!("to {other} {round}"));
+            store.move_to(uid.as_str(), &to, false).unwrap();
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o644)).unwrap();
+            store.move_to(uid.as_str(), &to, false).expect("another mode makes no other file");
+            let inode = to.metadata().unwrap().ino();
+            std::fs::remove_file(&to).unwrap();
+            // Longer than the clock of file systems stands still.
+            std::thread::sleep(Duration::from_millis(20));
+            with_inode(&to, inode, [350, 349][round % 2]);
+            for overwrite in [false, true] {
+                let again = store.move_to(uid.as_str(), &to, overwrite);
+                assert_eq!(again.unwrap_err().kind(), ErrorKind::Gone, "other {other}, round {round}");
+            }
+            assert_eq!(std::fs::read(&to).unwrap()[0], b'x');
+        }
+    }
+}
+
+/// The copy was begun; then the call that repeats it, goes elsewhere, or removes the upload is killed before any of its system
+/// calls.
+#[test]
+fn no_part_is_left_without_a_claim() {
+    let Some(shim) = Shim::load("no_part_is_left_without_a_claim") else { return };
+    let file = bytes(350);
+    let Some(far) = other_file_system() else { return };
+    for died_in in ["move:created", "move:copied", "move:whole"] {
+        for call in ["again", "elsewhere", "far elsewhere", "remove", "cleanup"] {
+            for nth in 0.. {
+                let store = TestStore::new();
+                let uid = store.send_all(&file, 100);
+                let place = far.path().join("place");
+                let second = far.path().join("second");
+                [&place, &second].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+                die_in(died_in, 0, || drop(store.move_to(&uid, place.join("to"), false)));
+                // What was copied is not believed: the copy begins again.
+                seam::set_trust_tag(Some(Some(99)));
+                let died = killed_at(shim, nth, || match call {
+                    "again" => drop(store.move_to(&uid, place.join("to"), false).unwrap()),
+                    "elsewhere" => drop(store.move_to(&uid, store.dir.path().join("to"), false).unwrap()),
+                    "far elsewhere" => drop(store.move_to(&uid, second.join("to"), false).unwrap()),
+                    "remove" => store.remove(&uid).unwrap(),
+                    _ => assert_eq!(store.cleanup(&everything()).unwrap().failed_count, 0),
+                });
+                let _ = store.remove(&uid);
+                assert_eq!(store.cleanup(&everything()).unwrap().failed_count, 0);
+                seam::set_trust_tag(None);
+                let what = format!("{died_in}, {call}, killed at {nth}");
+                for dir in [place, second] {
+                    assert!(entries(&dir).iter().all(|name| name == "to"), "{what}: {:?}", entries(&dir));
+                    std::fs::remove_dir_all(&dir).unwrap();
+                }
+                assert_eq!(entries(store.root()), [""; 0], "{what}");
+                if !died {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// A program with a timer whose signal interrupts system calls.
