@@ -486,7 +486,8 @@ typedef struct upload_cleaned {
    */
   uint64_t leftovers;
   /**
-   * How many are old enough but could not be removed.
+   * How many are old enough but could not be removed. Also counts uploads that were removed, but left a file
+   * .upload-*.part where upload_move_to had begun a copy of them on another file system.
    */
   uint64_t failed;
   /**
@@ -681,7 +682,9 @@ upload_result upload_get(const struct upload_store *store,
  * overwrite is 1; otherwise it is 0.
  *
  * May be repeated, after a crash at any instant: the same destination succeeds again while the file is
- * there, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
+ * there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
+ * A copy that was begun at another destination is removed there. If that fails (the file system is read-only
+ * now), the call succeeds, and a file .upload-*.part stays there.
  *
  * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
  * directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
@@ -893,7 +896,9 @@ void upload_verification_free(struct upload_verification *verification);
  * What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
  * is old enough.
  *
- * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT.
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO names
+ * a file .upload-*.part, the upload is removed, and this part of a copy that upload_move_to began on another
+ * file system stays.
  */
 UPLOAD_MUST_USE
 upload_result upload_remove(const struct upload_store *store,

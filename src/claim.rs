@@ -109,7 +109,8 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
         earlier => {
             if let Some(mut claim) = earlier {
                 claim.restart(&upload.dir)?;
-                claim.remove_part(&upload.dir)?;
+                // Where it cannot be removed it stays: the file matters more.
+                let _ = claim.remove_part(&upload.dir);
             }
             moving.rename()
         }
@@ -366,12 +367,22 @@ fn sync_move(upload: &Upload<'_>, destination: &Path) -> Result<()> {
     upload.dir.sync_names()
 }
 
-/// Forgets a claim, and removes the copy that did not appear. Under all slots, or when the upload is marked as removed.
+/// Forgets a claim, and removes the copy that did not appear. If that stays, so does the claim, for the next who tries. Under
+/// all slots.
 pub(crate) fn discard(dir: &Directory) -> Result<()> {
     if let Some(mut claim) = Claim::read(dir)? {
         claim.restart(dir)?;
-        claim.remove_part(dir)?;
+        if claim.remove_part(dir).is_err() {
+            return Ok(());
+        }
     }
+    dir.remove(CLAIM)
+}
+
+/// The same for an upload that is marked as removed, and goes in any case. Answers why a part of a copy stays, if one does.
+pub(crate) fn abandon(dir: &Directory) -> Result<Option<Error>> {
+    let left = Claim::read(dir)?.and_then(|claim| claim.remove_part(dir).err());
     dir.remove(CLAIM)?;
-    dir.remove(NEW_CLAIM)
+    dir.remove(NEW_CLAIM)?;
+    Ok(left)
 }

@@ -19,7 +19,8 @@ use crate::store::Store;
 use crate::upload::Upload;
 use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, inspect, owner, sys};
 
-/// Removes an upload, waiting for the calls that are working on it.
+/// Removes an upload, waiting for the calls that are working on it. It is removed also if a part of a copy stays at a
+/// destination of `move_to`: then the error says where.
 pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
     {
         let _all = upload.lock_all()?;
@@ -29,7 +30,7 @@ pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
         }
         mark(upload)?;
     }
-    erase_upload(upload)
+    erase_upload(upload)?.map_or(Ok(()), Err)
 }
 
 /// Under all slots: from here on there is no upload any more.
@@ -39,24 +40,28 @@ fn mark(upload: &Upload<'_>) -> Result<()> {
     upload.reach("remove:marked")
 }
 
+/// Why the part of a copy that has not appeared could not be removed from its destination, if that is so.
+type LeftPart = Option<Error>;
+
 /// Removes what is left of a removed upload. Without its locks: taking it out of the sum may have to wait.
-fn erase_upload(upload: &Upload<'_>) -> Result<()> {
+fn erase_upload(upload: &Upload<'_>) -> Result<LeftPart> {
     budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
     erase(&upload.dir)
 }
 
 /// Removes the files of an upload, and its directory unless something of somebody else's is in it.
-fn erase(dir: &Directory) -> Result<()> {
-    claim::discard(dir)?;
+fn erase(dir: &Directory) -> Result<LeftPart> {
+    // The destination may be another's by now, or read-only: what happens there must not hold the upload.
+    let left = claim::abandon(dir)?;
     for name in [DATA, ORDERED, FILE, STATE] {
         dir.remove(name)?;
         crate::seam::reach("remove:file").map_err(|error| dir.error("remove:file", name, error))?;
     }
     match std::fs::remove_dir(&dir.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(left),
         // Another upload with the same key stands there by now; this directory is gone.
-        Err(_) if dir.handle.metadata().is_ok_and(|own| own.nlink() == 0) => Ok(()),
-        result => result.map_err(|error| Error::os("cannot remove", &dir.path, error)),
+        Err(_) if dir.handle.metadata().is_ok_and(|own| own.nlink() == 0) => Ok(left),
+        result => result.map(|()| left).map_err(|error| Error::os("cannot remove", &dir.path, error)),
     }
 }
 
@@ -72,13 +77,13 @@ pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
     match erased {
         // Somebody else swept, too, and an upload is there now; or what is in it is none of ours. The renaming tells.
         Err(error) if error.os_errno() == Some(libc::ENOTEMPTY) => Ok(true),
-        result => result.map(|()| true),
+        result => result.map(|_| true),
     }
 }
 
 /// Removes what is no upload. Power loss may have left of one its mark that it is complete: with that, and without its file, it
 /// would look like one whose file was taken, for ever if this is cut off. So that goes first.
-fn erase_nobodys(dir: &Directory) -> Result<()> {
+fn erase_nobodys(dir: &Directory) -> Result<LeftPart> {
     if let Some(state) = dir.open_file(STATE)? {
         state.set_len(0).map_err(|error| dir.error("cannot empty", STATE, error))?;
     }
@@ -114,7 +119,10 @@ pub(crate) fn cleanup(store: &Store, expiry: &Expiry) -> Result<Cleaned> {
             break;
         }
         match clean(store, expiry, &entry, &idle) {
-            Ok(Some(removed)) => cleaned.removed.push(removed),
+            Ok(Some((removed, left))) => {
+                cleaned.removed.push(removed);
+                cleaned.failed_count += u64::from(left.is_some());
+            }
             Ok(None) => {}
             Err(_) => cleaned.failed_count += 1,
         }
@@ -134,8 +142,8 @@ fn clean(
     expiry: &Expiry,
     entry: &Entry,
     idle: &impl Fn(SystemTime) -> Duration,
-) -> Result<Option<Removed>> {
-    let removed = |phase| Ok(Some(Removed { uid: entry.uid, phase }));
+) -> Result<Option<(Removed, LeftPart)>> {
+    let removed = |phase, left| Ok(Some((Removed { uid: entry.uid, phase }, left)));
     let Some(dir) = Directory::open(entry.path.clone())? else { return Ok(None) };
     let expired =
         |dir: &Directory, age: Option<Duration>| dir.last_activity().map(|at| age.is_some_and(|age| idle(at) >= age));
@@ -145,13 +153,13 @@ fn clean(
         Err(error) if error.os_errno() != Some(libc::EBADMSG) => return Err(error),
         // Nothing in it, or nothing that can be used.
         Ok(None) | Err(_) => {
-            if !store.sees_leftovers()
-                || !expired(&dir, expiry.unfinished)?
-                || !erase_leftover(store, entry.uid, dir, expiry.dry_run)?
-            {
+            if !store.sees_leftovers() || !expired(&dir, expiry.unfinished)? {
                 return Ok(None);
             }
-            return removed(None);
+            return match erase_leftover(store, entry.uid, dir, expiry.dry_run)? {
+                Some(left) => removed(None, left),
+                None => Ok(None),
+            };
         }
     };
     let leftover = entry.aside || upload.opened.phase().is_some_and(|record| !record.phase.is_upload());
@@ -184,42 +192,40 @@ fn clean(
             return Ok(None);
         }
         if expiry.dry_run {
-            return removed(phase);
+            return removed(phase, None);
         }
         mark(&upload)?;
         phase
     };
-    erase_upload(&upload)?;
-    removed(phase)
+    removed(phase, erase_upload(&upload)?)
 }
 
 /// Removes a directory without an upload that can be used: what a crash left before there was one, or somebody else
-/// half-removed. Says whether it is that: what a call is just making is left alone.
-fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Result<bool> {
+/// half-removed. `None` if it is not that: what a call is just making is left alone.
+fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Result<Option<LeftPart>> {
     if dry_run {
-        return Ok(true);
+        return Ok(Some(None));
     }
     // With a `state` that is ours nobody else begins an upload here.
     let state = match dir.open_file(STATE)? {
         Some(state) => state,
         None => match std::fs::remove_dir(&dir.path) {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(Some(None)),
             Err(_) => match dir.create_file(STATE, store.options().state_mode()) {
                 // Another call is making an upload here, or erasing one.
-                Err(error) if matches!(error.os_errno(), Some(libc::EEXIST | libc::ENOENT)) => return Ok(false),
+                Err(error) if matches!(error.os_errno(), Some(libc::EEXIST | libc::ENOENT)) => return Ok(None),
                 result => result?,
             },
         },
     };
     let Some(_gate) = Lock::try_gate(&state).map_err(|error| dir.error("cannot lock", STATE, error))? else {
-        return Ok(false);
+        return Ok(None);
     };
     // Whoever was making it may have finished before the gate was ours.
     match Upload::open_in(store, uid, dir.try_clone()?) {
         Ok(None) => {}
         Err(error) if error.os_errno() == Some(libc::EBADMSG) => {}
-        _ => return Ok(false),
+        _ => return Ok(None),
     }
-    erase_nobodys(&dir)?;
-    Ok(true)
+    erase_nobodys(&dir).map(Some)
 }

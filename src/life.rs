@@ -114,7 +114,8 @@ pub struct Cleaned {
     /// What was removed, or with `dry_run` would have been.
     pub removed: Vec<Removed>,
     /// How many that are old enough could not be removed: the directory belongs to another user, say, or a filter
-    /// refuses locks.
+    /// refuses locks. Also counts uploads that were removed, but left the part of a copy (`.upload-*.part`) on another
+    /// file system, which is read-only now, say.
     pub failed_count: u64,
     /// Whether `max_removals` was reached before all was looked at: another call may find more.
     pub more: bool,

@@ -153,8 +153,9 @@ impl Store {
     /// file appears at `destination` only when it is whole and, from level `complete` on, on disk. A relative path is taken
     /// from the present working directory. What stands there is replaced only if `overwrite` says so.
     ///
-    /// May be repeated after a crash: the same destination succeeds again while the file is there, another is `gone`.
-    /// Of several callers with different destinations one wins.
+    /// May be repeated after a crash: the same destination succeeds again while the file is there and has its size, another is
+    /// `gone`. Of several callers with different destinations one wins. A copy that was begun at another destination is removed
+    /// there. If that fails (the file system is read-only now), the call succeeds, and a file `.upload-*.part` stays.
     ///
     /// # Errors
     /// As [`Store::get`]; `gone`: it was moved elsewhere, or taken; `io` with `EEXIST`: something is there already.
@@ -172,7 +173,8 @@ impl Store {
     /// Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
     ///
     /// # Errors
-    /// `not_found`, `io`.
+    /// `not_found`, `io`. If `io` names a file `.upload-*.part`, the upload is removed, and this part of a copy that
+    /// [`Store::move_to`] began on another file system stays.
     pub fn remove(&self, uid: &str) -> Result<()> {
         expire::remove(&self.upload(uid)?)
     }
@@ -182,7 +184,8 @@ impl Store {
     /// cleanup on.
     ///
     /// # Errors
-    /// `io`: the store cannot be read. What cannot be removed is counted in the answer.
+    /// `io`: the store cannot be read. What cannot be removed is counted in the answer, as is an upload that was removed, but
+    /// left the part of a copy where [`Store::move_to`] had begun it.
     pub fn cleanup(&self, expiry: &Expiry) -> Result<Cleaned> {
         expire::cleanup(self, expiry)
     }

@@ -1,16 +1,16 @@
-//! What happens to a file at its destination while `move_to` is killed: it is taken, its inode becomes another
-//! file's. The file is delivered once all the same, and nothing is left.
+//! What happens to a file at its destination while `move_to` is killed: it is taken, its inode becomes another file's, the
+//! destination becomes read-only. The file is delivered once all the same, and nothing is left.
 
 mod common;
 
 use std::cell::Cell;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunked_upload::{Durability, ErrorKind, Expiry, Options, Store, seam};
 use common::shim::Shim;
-use common::{Image, TestStore, bytes, die_in, entries, in_child, kill_self};
+use common::{Image, Memory, TestStore, bytes, die_in, entries, in_child, kill_self, succeeds};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
@@ -149,6 +149,151 @@ fn a_whole_part_appears_without_being_copied_again() {
         assert_eq!(to.metadata().unwrap().ino(), inode);
         assert_eq!(take(far.path(), &file), 1);
     }
+}
+
+/// A file system that can be made read-only.
+enum Disk {
+    Tmpfs(Memory),
+    Ext4(Image),
+}
+
+impl Disk {
+    fn make(kind: &str) -> Option<Disk> {
+        if kind == "tmpfs" { Memory::mount("size=8m").map(Disk::Tmpfs) } else { Image::make(kind).map(Disk::Ext4) }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Disk::Tmpfs(memory) => memory.path().to_owned(),
+            Disk::Ext4(image) => image.mountpoint(),
+        }
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(succeeds("mount", &["-o", &format!("remount,{how}"), self.path().to_str().unwrap()]));
+    }
+}
+
+/// A copy was begun; then its destination became read-only, or is not there any more.
+#[test]
+fn a_copy_that_cannot_be_removed_holds_no_upload() {
+    let file = bytes(350);
+    for kind in ["tmpfs", "ext4"] {
+        let Some(disk) = Disk::make(kind) else { return };
+        let place = disk.path().join("place");
+        std::fs::create_dir(&place).unwrap();
+        for died_in in ["move:announced", "move:created", "move:copied", "move:whole"] {
+            let what = format!("{kind}, {died_in}");
+            let has_part = died_in != "move:announced";
+            let begun = || {
+                let store = TestStore::new();
+                let uid = store.send_all(&file, 100);
+                die_in(died_in, 0, || drop(store.move_to(&uid, place.join("to"), false)));
+                (store, uid)
+            };
+            let parts = || entries(&place).len();
+            let tidy = || {
+                disk.remount("rw");
+                for name in entries(&place) {
+                    std::fs::remove_file(place.join(name)).unwrap();
+                }
+            };
+
+            let (store, uid) = begun();
+            disk.remount("ro");
+            let error = store.move_to(&uid, place.join("to"), false).unwrap_err();
+            assert_eq!(error.os_errno(), Some(libc::EROFS), "{what}: {error}");
+            disk.remount("rw");
+            let moved = store.move_to(&uid, place.join("to"), false).unwrap();
+            assert!(std::fs::read(moved.path).unwrap() == file);
+            assert_eq!(entries(&place), ["to"], "{what}: the part was not forgotten");
+            tidy();
+
+            let (store, uid) = begun();
+            disk.remount("ro");
+            let elsewhere = store.dir.path().join("elsewhere");
+            store.move_to(&uid, &elsewhere, false).unwrap();
+            assert!(std::fs::read(elsewhere).unwrap() == file, "{what}");
+            assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
+            store.remove(&uid).unwrap();
+            assert_eq!(parts(), usize::from(has_part), "{what}: it stays");
+            tidy();
+
+            let (store, uid) = begun();
+            disk.remount("ro");
+            match store.remove(&uid) {
+                Err(error) => {
+                    assert!(has_part && error.os_errno() == Some(libc::EROFS), "{what}: {error}");
+                    assert!(error.path().is_some_and(|path| path.starts_with(&place)), "{what}: {error}");
+                }
+                Ok(()) => assert!(!has_part, "{what}: it is reported"),
+            }
+            assert_eq!(store.remove(&uid).unwrap_err().kind(), ErrorKind::NotFound, "{what}");
+            assert_eq!(entries(store.root()), [""; 0], "{what}");
+            tidy();
+
+            let (store, _) = begun();
+            disk.remount("ro");
+            let cleaned = store.cleanup(&everything()).unwrap();
+            assert_eq!((cleaned.removed.len(), cleaned.failed_count), (1, u64::from(has_part)), "{what}");
+            assert_eq!(entries(store.root()), [""; 0], "{what}");
+            tidy();
+
+            let (store, uid) = begun();
+            let hidden = disk.path().join("hidden");
+            std::fs::rename(&place, &hidden).unwrap();
+            let elsewhere = store.dir.path().join("elsewhere");
+            assert!(std::fs::read(store.move_to(&uid, elsewhere, false).unwrap().path).unwrap() == file, "{what}");
+            std::fs::rename(&hidden, &place).unwrap();
+            tidy();
+        }
+    }
+}
+
+/// As above, but the server may not look into the destination any more. Root always may, so another user tries.
+#[test]
+fn a_copy_out_of_reach_holds_no_upload() {
+    let Some(far) = other_file_system() else { return };
+    let near = tempfile::tempdir().unwrap();
+    for dir in [far.path(), near.path()] {
+        std::fs::set_permissions(dir, PermissionsExt::from_mode(0o1777)).unwrap();
+    }
+    let status = in_child(|| {
+        // SAFETY: no pointers are passed.
+        unsafe {
+            if libc::geteuid() == 0 {
+                assert_eq!((libc::setgid(65534), libc::setuid(65534)), (0, 0));
+            }
+        }
+        let file = bytes(350);
+        let (place, root) = (far.path().join("place"), near.path().join("uploads"));
+        std::fs::create_dir(&place).unwrap();
+        let store = Store::open(&root, Options::default()).unwrap();
+        let mode = |mode| std::fs::set_permissions(&place, PermissionsExt::from_mode(mode)).unwrap();
+        for how in ["move elsewhere", "remove", "cleanup"] {
+            let uid = common::send(&store, "", &file, 350, 0).unwrap().upload_uid;
+            die_in("move:copied", 0, || drop(store.move_to(uid.as_str(), place.join("to"), false)));
+            mode(0);
+            match how {
+                "remove" => {
+                    let error = store.remove(uid.as_str()).unwrap_err();
+                    assert_eq!(error.os_errno(), Some(libc::EACCES), "{error}");
+                }
+                "cleanup" => {
+                    let cleaned = store.cleanup(&everything()).unwrap();
+                    assert_eq!((cleaned.removed.len(), cleaned.failed_count), (2, 1), "and what was moved away");
+                }
+                _ => assert!(
+                    std::fs::read(store.move_to(uid.as_str(), near.path().join("to"), false).unwrap().path).unwrap()
+                        == file
+                ),
+            }
+            let there = store.inspect(uid.as_str(), 0).is_ok();
+            assert_eq!(there, how == "move elsewhere", "{how}");
+            mode(0o700);
+        }
+    });
+    assert!(status.success(), "{status:?}");
 }
 
 /// Puts another file at `path`, of this size, and with this inode: the file system uses the numbers of removed files again.

@@ -50,7 +50,8 @@ pub struct upload_cleaned {
     pub gone: u64,
     /// What crashes left: whatever has an upload's name but is none.
     pub leftovers: u64,
-    /// How many are old enough but could not be removed.
+    /// How many are old enough but could not be removed. Also counts uploads that were removed, but left a file
+    /// .upload-*.part where upload_move_to had begun a copy of them on another file system.
     pub failed: u64,
     /// 1 if max_removals was reached before all was looked at: another call may find more.
     pub more: i32,
@@ -82,7 +83,9 @@ const CLEANED_MIN: usize = 56;
 /// What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
 /// is old enough.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT.
+/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO names
+/// a file .upload-*.part, the upload is removed, and this part of a copy that upload_move_to began on another
+/// file system stays.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_remove(

@@ -283,7 +283,8 @@ impl Store {
     ///
     /// Returns an Upload whose path is the destination. A rename where that is possible; otherwise a copy, which appears when
     /// it is whole, and goes on where it was if it was cut off. May be repeated after a crash: the same destination succeeds
-    /// again while the file is there. Of several callers with different destinations one wins.
+    /// again while the file is there and has its size. Of several callers with different destinations one wins. A copy that was
+    /// begun at another destination is removed there; if that fails, the call succeeds, and a file .upload-*.part stays.
     ///
     /// Raises what get raises; Gone if it was moved elsewhere or taken; Io with errno EEXIST if something is there.
     #[pyo3(signature = (uid, destination, *, overwrite = false))]
@@ -296,7 +297,8 @@ impl Store {
 
     /// Remove an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
     ///
-    /// Raises NotFound, Io.
+    /// Raises NotFound, Io. If Io names a file .upload-*.part, the upload is removed, and this part of a copy that move_to began
+    /// on another file system stays.
     fn remove(&self, py: Python<'_>, uid: Text) -> PyResult<()> {
         guard(|| py.detach(|| self.0.remove(uid.replaced())).map_err(exception))
     }

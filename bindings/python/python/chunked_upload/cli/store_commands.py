@@ -152,22 +152,24 @@ def cleanup(
     """Remove uploads that nobody has used for long, and what crashes left. JSON: one object."""
     store = opened(directory, prefix)
     removed: list[cu.Removed] = []
+    failed_count = 0
     while True:
         # What a dry run shows stays, so it has to show all at once.
         limit = 2**63 - 1 if dry_run else 1000
         cleaned = store.cleanup(older_than, finished=finished or ..., gone=gone or ..., limit=limit, dry_run=dry_run)
         removed += cleaned.removed
+        failed_count = max(failed_count, cleaned.failed_count)
         if not cleaned.more:
             break
     if as_json:
         uploads = [output.facts(upload) for upload in removed]
-        output.print_json({"dry_run": dry_run, "removed": uploads, "failed_count": cleaned.failed_count})
+        output.print_json({"dry_run": dry_run, "removed": uploads, "failed_count": failed_count})
     else:
         output.print_table(["uid", "was"], ((upload.uid, upload.phase or "left by a crash") for upload in removed))
         click.echo(f"{len(removed)} {'would be removed' if dry_run else 'removed'}")
-    if cleaned.failed_count:
-        output.complain("io", f"{cleaned.failed_count} could not be removed", as_json)
-    return 1 if cleaned.failed_count else 0
+    if failed_count:
+        output.complain("io", f"{failed_count} could not be removed, or left a part of a copy elsewhere", as_json)
+    return 1 if failed_count else 0
 
 
 STORE_COMMANDS = (list_, inspect, verify, cleanup, remove)
