@@ -215,7 +215,13 @@ impl Case {
         seam::set_trust_tag(Some(Some(tag)));
         for (image, client) in &failures {
             self.recorder.restore(image);
-            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.check_image(client)));
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                self.check_image(client);
+                if self.durability >= Durability::Complete && image.contains_key(&self.destination) {
+                    self.recorder.restore(image);
+                    self.check_taken(client);
+                }
+            }));
             if checked.is_err() {
                 let names: Vec<_> =
                     image.iter().map(|(path, (_, content))| (path, content.as_ref().map(Vec::len))).collect();
@@ -263,6 +269,14 @@ impl Case {
         if durable {
             left(self.destination.parent().unwrap(), &["moved"]);
         }
+    }
+
+    /// The consumer takes the file before the call is repeated: it is not delivered again.
+    fn check_taken(&self, client: &Client) {
+        std::fs::remove_file(&self.destination).unwrap();
+        let again = self.store(Durability::Process).move_to(&client.uid, &self.destination, false);
+        assert_eq!(again.map_err(|error| error.kind()).err(), Some(ErrorKind::Gone), "it was taken");
+        assert!(!self.destination.exists(), "delivered twice");
     }
 
     /// The bytes that `get` returns, if it does.

@@ -2,21 +2,28 @@
 
     python storm.py --seed 1 --kills 1000 DIRECTORY [--elsewhere DIRECTORY]
 
+Couriers send files and move them away, to this file system and to another one. Consumers take moved files at any
+instant.
+
 Each process writes down what it begins and what it is answered. At the end that is held against what is on the disk:
-every acknowledged chunk is there, every file is right, no upload is stuck, and a cleanup finds all the rest. The seed
-decides what is tried and whom the kills hit; at which instant is up to the machine.
+every acknowledged chunk is there, every file is right, each moved file was delivered once, no upload is stuck, and a
+cleanup finds all the rest. The seed decides what is tried and whom the kills hit; at which instant the machine decides.
 """
 
 import argparse
 import errno
 import hashlib
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +32,9 @@ import chunked_upload as cu
 Level = Literal["process", "complete", "chunk"]
 
 CHUNKS = 8
-WORKERS = 6
+WORKERS = 8
+# The first of them.
+COURIERS, CONSUMERS = 2, 1
 KEYS_AT_ONCE = 40
 LEVELS: tuple[Level, ...] = ("process", "complete", "chunk")
 # By the last digit of their keys: which uploads may be moved away, and which removed. The others stay to the end.
@@ -66,7 +75,7 @@ class Storm:
         self.base, self.seed = base, seed
         self.places = [base / "moved", *([elsewhere] if elsewhere else [])]
         for place in self.places:
-            place.mkdir(parents=True, exist_ok=True)
+            (place / "taken").mkdir(parents=True, exist_ok=True)
         self.log = os.open(base / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def say(self, *what: Any) -> None:
@@ -88,14 +97,68 @@ class Storm:
         store = self.store(chance.choice(LEVELS) if chance.random() < 0.3 else "process")
         while True:
             key = f"key of the upload {keys + chance.randrange(KEYS_AT_ONCE):06d}"
-            try:
-                self.act(me, store, key, chance)
-            except (cu.NotFound, cu.Gone, cu.Incomplete, cu.Conflict) as exc:
-                self.say("refused", me, key, exc.name)
-            except cu.Io as exc:
-                self.say("refused" if exc.errno == errno.EEXIST else "BAD", me, key, repr(exc))
-            except cu.Error as exc:
-                self.say("BAD", me, key, repr(exc))
+            self.attempt(self.act, me, store, key, chance)
+
+    def attempt(
+        self,
+        call: Callable[[str, cu.Store, str, random.Random], None],
+        me: str,
+        store: cu.Store,
+        key: str,
+        chance: random.Random,
+    ) -> str | None:
+        """Makes a call. Returns the name of the answer if it was refused."""
+        try:
+            call(me, store, key, chance)
+        except (cu.NotFound, cu.Gone, cu.Incomplete, cu.Conflict) as exc:
+            self.say("refused", me, key, exc.name)
+            return exc.name
+        except cu.Io as exc:
+            self.say("refused" if exc.errno == errno.EEXIST else "BAD", me, key, repr(exc))
+        except cu.Error as exc:
+            self.say("BAD", me, key, repr(exc))
+        return None
+
+    def carry(self, me: str, before: str | None) -> None:
+        """Repeats what the courier before, who was killed, may have begun; then sends files and moves them away."""
+        chance = random.Random(f"{self.seed}/{me}")
+        store = self.store(chance.choice(LEVELS))
+        of, sends = before, False
+        while True:
+            for number in itertools.count():
+                key = f"key of courier {of} {number:04d}{MOVABLE[0]}"
+                for chunk in range(CHUNKS if sends else 0):
+                    self.say("send", me, key, chunk, 0)
+                    self.send(store, key, chunk, 0)
+                    self.say("sent", me, key, chunk, 0)
+                if of is None or self.attempt(self.move, me, store, key, chance) == "not_found":
+                    break
+            of, sends = me, True
+
+    def move(self, me: str, store: cu.Store, key: str, chance: random.Random) -> None:
+        destination = chance.choice(self.places) / f"{key}-{chance.randrange(2)}"
+        store.move_to(store.uid_for_key(key), destination)
+        self.say("moved", me, key)
+
+    def consume(self, me: str) -> None:
+        """Takes moved files: half of them at once, the others some time."""
+        chance = random.Random(f"{self.seed}/{me}")
+        for turn in itertools.count():
+            place = self.places[turn % len(self.places)]
+            for name in os.listdir(place):
+                if name.startswith("key") and (name.endswith("-1") or chance.random() < 0.01):
+                    taken = place / "taken" / f"{name}@{me}.{turn}"
+                    try:
+                        os.rename(place / name, taken)
+                    except FileNotFoundError:
+                        continue  # another consumer was faster
+                    if versions(name.rpartition("-")[0], taken.read_bytes()) is None:
+                        self.say("BAD", me, name, "wrong bytes were delivered")
+                    elif chance.random() < 0.7:
+                        # Removed: its inode can be another file's. An empty one says that it was delivered.
+                        empty = place / "taken" / f"{me}.empty"
+                        empty.touch()
+                        empty.replace(taken)
 
     def act(self, me: str, store: cu.Store, key: str, chance: random.Random) -> None:
         action = chance.random()
@@ -120,9 +183,7 @@ class Storm:
             if damaged := store.verify(uid).damaged_count:
                 self.say("BAD", me, key, f"{damaged} damaged chunks")
         elif action < 0.96 and key[-1] in MOVABLE:
-            destination = chance.choice(self.places) / f"{key}-{chance.randrange(2)}"
-            store.move_to(uid, destination)
-            self.say("moved", me, key, str(destination))
+            self.move(me, store, key, chance)
         elif action < 0.98 and key[-1] in REMOVABLE:
             self.say("remove", me, key)
             store.remove(uid)
@@ -149,6 +210,10 @@ class Storm:
             me = f"{worker}.{born}"
             pid = os.fork()
             if pid == 0:
+                if worker < COURIERS:
+                    self.carry(me, children[worker][1] if worker in children else None)
+                elif worker < COURIERS + CONSUMERS:
+                    self.consume(me)
                 # New uploads all the time: old ones have been moved and removed.
                 self.work(me, born // 60 * 10)
             children[worker] = (pid, me)
@@ -176,14 +241,14 @@ class Storm:
 
     def promises(
         self,
-    ) -> tuple[dict[tuple[str, int], int | None], set[str], dict[str, set[str]], list[Any], Counter[str]]:
+    ) -> tuple[dict[tuple[str, int], int | None], Counter[str], set[str], list[Any], Counter[str]]:
         """What the log says must be there: chunks, with their version where that is certain."""
         promised: dict[tuple[str, int], int | None] = {}
         under_way: dict[tuple[str, int], dict[str, int]] = {}
         # Of which version the last one is cannot be told.
         mixed: set[tuple[str, int]] = set()
-        removed: set[str] = set()
-        moved: dict[str, set[str]] = {}
+        removed: Counter[str] = Counter()
+        moved: set[str] = set()
         bad: list[Any] = []
         counts: Counter[str] = Counter()
         for line in (self.base / "log").open():
@@ -206,9 +271,9 @@ class Storm:
                     if what == "sent" and version is not None and not set(senders.values()) - {version}:
                         promised[chunk] = None if chunk in mixed else version
             elif what == "remove":
-                removed.add(rest[0])
+                removed[rest[0]] += 1
             elif what == "moved":
-                moved.setdefault(rest[0], set()).add(rest[1])
+                moved.add(rest[0])
             elif what == "BAD":
                 bad.append([me, *rest])
         return promised, removed, moved, bad, counts
@@ -216,12 +281,9 @@ class Storm:
     def check(self) -> tuple[list[Any], dict[str, Any]]:
         promised, removed, moved, bad, counts = self.promises()
         store = self.store()
-        keys = sorted({key for key, _ in promised} | set(moved))
+        keys = sorted({key for key, _ in promised} | moved)
         finished = gone = 0
         for key in keys:
-            files = [path for place in self.places for path in place.glob(f"{key}-*")]
-            bad += [["wrong bytes", str(path)] for path in files if versions(key, path.read_bytes()) is None]
-            bad += [["moved and not there", path] for path in moved.get(key, ()) if not os.path.exists(path)]
             uid = store.uid_for_key(key)
             try:
                 inspection = store.inspect(uid)
@@ -231,8 +293,6 @@ class Storm:
                 continue
             if inspection.phase == "gone":
                 gone += 1
-                if not files:
-                    bad.append(["gone and nowhere", key])
                 continue
             missing = {number for numbers in inspection.missing for number in numbers}
             lost = {number for of, number in promised if of == key} & missing
@@ -248,16 +308,43 @@ class Storm:
             finished += 1
             if found is None:
                 bad.append(["wrong bytes", key])
+            if key[-1] in MOVABLE:
+                try:
+                    store.move_to(uid, self.places[-1] / f"{key}-2")
+                    moved.add(key)
+                except cu.Gone:
+                    gone += 1  # the call that delivered it was killed before it said so
+        delivered = self.delivered()
+        for key in keys:
+            files = delivered.get(key, [])
+            # An empty one was right when it was taken.
+            wrong = [path for path in files if path.stat().st_size and versions(key, path.read_bytes()) is None]
+            bad += [["wrong bytes", str(path)] for path in wrong]
+            if len(files) > 1 + removed[key]:
+                bad.append(["delivered twice", [str(path) for path in files]])
+            if not files and (key in moved or store_says_gone(store, key)):
+                bad.append(["gone and nowhere", key])
         cleaned = store.cleanup(0, limit=10**6)
         left = set(os.listdir(self.base / "store")) - RECORDS
         left |= {name for place in self.places for name in os.listdir(place) if name.startswith(".")}
         if left or cleaned.failed_count:
             bad.append(["left behind", sorted(left), cleaned.failed_count])
         figures = {"chunks promised": len(promised), "keys": len(keys), "finished": finished, "gone": gone}
-        return bad, {**figures, "log": dict(counts)}
+        return bad, {**figures, "delivered": sum(map(len, delivered.values())), "log": dict(counts)}
+
+    def delivered(self) -> dict[str, list[Path]]:
+        """The files that were delivered of each key, wherever a consumer has put them."""
+        found: dict[str, list[Path]] = {}
+        for place in self.places:
+            for path in [*place.iterdir(), *(place / "taken").iterdir()]:
+                if path.name.startswith("key"):
+                    found.setdefault(path.name.rpartition("-")[0], []).append(path)
+        return found
 
     def sabotage(self, how: str) -> None:
         """Does by hand what the check must see."""
+        for path in [paths[0] for paths in self.delivered().values()] if how == "twice" else []:
+            shutil.copy(path, f"{path}@again")
         for inspection in self.store().list():
             directory = self.base / "store" / inspection.uid
             if inspection.phase == "gone":
@@ -272,15 +359,32 @@ class Storm:
                         damaged.write(b"sabotage" * 4)
 
 
+def store_says_gone(store: cu.Store, key: str) -> bool:
+    try:
+        return store.inspect(store.uid_for_key(key)).phase == "gone"
+    except cu.NotFound:
+        return False
+
+
+def other_file_system(base: Path) -> Path | None:
+    for place in map(Path, ("/dev/shm", "/var/tmp")):
+        if os.access(place, os.W_OK) and place.stat().st_dev != base.stat().st_dev:
+            return Path(tempfile.mkdtemp(dir=place, prefix="storm."))
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, help="an empty directory")
-    parser.add_argument("--elsewhere", type=Path, help="one on another file system, to move files to")
+    parser.add_argument("--elsewhere", type=Path, help="another file system; if left out, one is looked for")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--sabotage", choices=["lose", "flip"], help="damage the store, to see that it is noticed")
+    parser.add_argument("--sabotage", choices=["lose", "flip", "twice"], help="do damage that must be noticed")
     arguments = parser.parse_args()
-    storm = Storm(arguments.directory, arguments.elsewhere, arguments.seed)
+    elsewhere = arguments.elsewhere or other_file_system(arguments.directory)
+    if not elsewhere:
+        print("no second file system here", file=sys.stderr)
+    storm = Storm(arguments.directory, elsewhere, arguments.seed)
     storm.blow(arguments.kills)
     if arguments.sabotage:
         storm.sabotage(arguments.sabotage)
@@ -290,6 +394,8 @@ def main() -> None:
     print(json.dumps({"seed": arguments.seed, "kills": arguments.kills, "bad": len(bad), **figures}))
     for problem in bad[:20]:
         print(problem)
+    if elsewhere and not arguments.elsewhere and not bad:
+        shutil.rmtree(elsewhere)
     sys.exit(bool(bad))
 
 
