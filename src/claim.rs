@@ -99,6 +99,10 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
         Some(claim) if moving.was_delivered(&claim) => {
             // A link to it may be left, see `appear`.
             let _ = claim.remove_part(&upload.dir);
+            // The call that was killed may have been of a lower level.
+            if durable && let Ok(there) = open_unfollowed(&claim.destination) {
+                there.sync_all().map_err(|error| Error::os("cannot sync", &claim.destination, error))?;
+            }
             moving.finish(&claim.destination)?;
             let same = claim.destination == destination && claim.has_appeared(total);
             if same { Ok(()) } else { Err(upload.vanished()) }
@@ -143,8 +147,7 @@ impl Moving<'_> {
     /// Whether the file's copy stands there: its inode may be another's by now, and the original is dropped next.
     fn is_whole_at(&self, destination: &Path) -> bool {
         let total = self.upload.header.shape.total_size;
-        let open = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(destination);
-        open.is_ok_and(|copy| {
+        open_unfollowed(destination).is_ok_and(|copy| {
             copy.metadata().is_ok_and(|there| there.len() == total)
                 && pieces::checksum(&copy, 0, total, &mut Vec::new(), |_| Ok(()))
                     .is_ok_and(|crc32c| crc32c == Some(self.record.crc32c))
@@ -348,6 +351,11 @@ impl Moving<'_> {
         }
         Ok((part, claim))
     }
+}
+
+/// Opens what is at a destination. It may be another program's by now: a link, or a FIFO that would be waited for.
+fn open_unfollowed(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 /// Puts on disk which files there are where the file went.

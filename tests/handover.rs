@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunked_upload::{Durability, ErrorKind, Expiry, Options, Store, seam};
-use common::shim::Shim;
+use common::shim::{self, Fault, Shim};
 use common::{Image, Memory, TestStore, bytes, die_in, entries, in_child, kill_self, succeeds};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
@@ -149,6 +149,27 @@ fn a_whole_part_appears_without_being_copied_again() {
         assert_eq!(to.metadata().unwrap().ino(), inode);
         assert_eq!(take(far.path(), &file), 1);
     }
+}
+
+/// The copy appeared at a lower level than that of the call that ends the move: its bytes are synced before the original goes.
+#[test]
+fn a_copy_is_synced_by_the_call_that_promises_it() {
+    let Some(shim) = Shim::load("a_copy_is_synced_by_the_call_that_promises_it") else { return };
+    let file = bytes(350);
+    let Some(far) = other_file_system() else { return };
+    let store = TestStore::new();
+    let uid = store.send_all(&file, 100);
+    let to = far.path().join("to");
+    // Such a `get` syncs the upload, but knows nothing of the copy.
+    die_in("move:appeared", 0, || drop(store.move_to(&uid, &to, false)));
+    let durable = store.reopened(Options { durability: Durability::Complete, ..Options::default() });
+    durable.get(&uid).unwrap();
+    let fault = Fault { errno: libc::EIO, kinds: shim::SYNC, lasting: true };
+    let (again, _) = shim.with(1, fault, || durable.move_to(&uid, &to, false));
+    assert_eq!(again.unwrap_err().path(), Some(to.as_path()));
+    assert_eq!(store.content(&uid), file, "the original is still there");
+    durable.move_to(&uid, &to, false).unwrap();
+    assert_eq!(take(far.path(), &file), 1);
 }
 
 /// A file system that can be made read-only.
