@@ -1,7 +1,7 @@
 //! Handing the finished file over: to its permanent place, once.
 //!
 //! Under all slots. What is about to happen is written into the file `claim` first (`claim_record`): the destination, and the
-//! inode that will appear there. So whoever comes after a crash can tell whether it did:
+//! inode that will appear there. So a call after a crash can tell whether it did:
 //!
 //! | the claim says | `file` | at the destination | what happened | what follows |
 //! |---|---|---|---|---|
@@ -41,7 +41,7 @@ pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) 
         claim(upload, &place, overwrite)
     };
     if matches!(claimed, Ok(()) | Err(Error::Gone { .. })) {
-        // Without the upload's locks, and again by whoever repeats this call: the first may have died here.
+        // Without the upload's locks, and again when this call is repeated: the first may have died here.
         budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
     }
     claimed?;
