@@ -5,13 +5,11 @@ import hashlib
 import os
 import signal
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gws
 import pytest
 from test_upload_helper import PARTS, WHOLE, content, refused, request, send
 
@@ -22,15 +20,6 @@ UNKNOWN = "0" * 32
 
 def names(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir()) if root.exists() else []
-
-
-@pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The lines that are logged; a traceback has many."""
-    lines: list[str] = []
-    monkeypatch.setattr(gws.log, "warning", lambda text: lines.extend(text.splitlines()))
-    monkeypatch.setattr(gws.log, "exception", lambda: lines.extend(traceback.format_exc().splitlines()))
-    return lines
 
 
 def idle(root: Path, uid: str, seconds: float) -> None:

@@ -2,17 +2,11 @@
 
 import ast
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from conftest import PLUGIN
 
@@ -40,21 +34,6 @@ def test_every_property_is_explained_in_both_languages() -> None:
         section = text.split(f"[{language}]\n")[1].split("\n[")[0]
         explained = {line.split(" = ")[0].rsplit(".", 1)[-1] for line in section.splitlines() if " = " in line}
         assert explained == {*properties, "type", "Config"}
-
-
-@pytest.fixture
-def trees() -> Iterator[tuple[Path, Path]]:
-    """The host as it is, and with the plugin in place of its own. Nothing in a path with "test" is read."""
-    if "GWS_APP_DIR" not in os.environ:
-        pytest.skip("GWS_APP_DIR is not set")
-    base = Path(tempfile.mkdtemp(prefix="gws-tree-"))
-    try:
-        for name in ("stock", "ours"):
-            shutil.copytree(os.environ["GWS_APP_DIR"], base / name / "app", symlinks=True)
-        shutil.copytree(PLUGIN.parent, base / "ours/app/gws/plugin/upload_helper", dirs_exist_ok=True)
-        yield base / "stock", base / "ours"
-    finally:
-        shutil.rmtree(base)
 
 
 def specs(tree: Path) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from typing import Any
 import gws
 import pytest
 
-from conftest import PLUGIN, make, uh
+from conftest import PLUGIN, uh
 
 PARTS = [b"first ", b"second ", b"third"]
 WHOLE = b"".join(PARTS)
@@ -122,18 +122,6 @@ def test_importing_and_configuring_make_nothing(helper: Any, root: Path) -> None
     script = f"import sys; sys.path.insert(0, {str(PLUGIN.parent.parent / 'tests')!r}); import conftest; "
     script += "sys.exit('chunked_upload' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
-
-
-def test_a_missing_package_is_one_clear_configuration_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "chunked_upload", None)
-    with pytest.raises(gws.ConfigurationError, match='"chunked_upload" is missing or broken'):
-        make()
-
-
-@pytest.mark.parametrize("config", [{"durability": "safe"}, {"maxSize": -1}, {"minFreeSpace": 2**70}])
-def test_a_wrong_value_is_a_configuration_error(root: Path, config: dict[str, Any]) -> None:
-    with pytest.raises(gws.ConfigurationError):
-        make(**config)
 
 
 def test_any_process_may_handle_any_chunk(helper: Any) -> None:

@@ -31,8 +31,11 @@ must be installed. It is stricter on purpose; these requests are refused, with 4
 - a chunk that declares another ``totalSize`` or ``chunkCount`` than the first,
 - other bytes for a chunk, once the file was asked for and complete,
 - a chunk of an upload whose file was taken away.
+
+A helper that is configured wrongly, or that cannot work, refuses every request. The log has the reason.
 """
 
+import contextlib
 from typing import Optional
 
 import gws
@@ -44,19 +47,19 @@ class Config(gws.Config):
     """Upload helper. (added in 8.5)"""
 
     maxSize: Optional[int]
-    """Largest file, in bytes. Default: no limit. (added in 8.5)"""
+    """Largest file, in bytes. Default or 0: no limit. (added in 8.5)"""
     maxChunks: int = 1000000
-    """Largest number of chunks of a file. (added in 8.5)"""
+    """Largest number of chunks of a file. 0: no limit. (added in 8.5)"""
     maxStoreSize: Optional[int]
-    """What all uploads together may declare, in bytes. Default: no limit. (added in 8.5)"""
+    """Largest sum of the declared sizes of all uploads, in bytes. Default or 0: no limit. (added in 8.5)"""
     minFreeSpace: int = 16777216
-    """What must stay free on the disk beside a new upload, in bytes. (added in 8.5)"""
+    """Disk space that a new upload must leave free, in bytes. (added in 8.5)"""
     maxAge: gws.Duration = '24h'
-    """Uploads that nobody has used for longer are removed. (added in 8.5)"""
+    """An upload is removed after this time without a chunk or a get_upload. (added in 8.5)"""
     durability: str = 'process'
     """What uploads survive: "process", "complete" or "chunk". (added in 8.5)"""
     bindToUser: bool = False
-    """Whether an upload belongs to the user who began it. (added in 8.5)"""
+    """An upload belongs to the user who began it. (added in 8.5)"""
 
 
 class ChunkRequest(gws.Request):
@@ -88,9 +91,23 @@ class Error(gws.Error):
 # Before the uids in EPHEMERAL_DIR, where other things of GWS lie, too, and where GWS removes what was idle for long.
 _PREFIX = 'upload_'
 
+# Values that the configuration leaves out. A configured value must have the type of the default.
+_DEFAULTS = {
+    'maxSize': 0,
+    'maxChunks': 1000000,
+    'maxStoreSize': 0,
+    'minFreeSpace': 16777216,
+    'maxAge': 86400,
+    'durability': 'process',
+    'bindToUser': False,
+}
+
 # How often a process looks for uploads that are over age, in seconds, and how many it removes at once.
 _CLEANUP_INTERVAL = 60
 _CLEANUP_LIMIT = 100
+
+# How often a process logs why the helper cannot work, in seconds.
+_COMPLAINT_INTERVAL = 60
 
 # What is wrong, where the other helper has words for it; the others are said by their name.
 _WORDS = {'incomplete': 'incomplete', 'size_mismatch': 'invalid file size', 'io': 'IO error'}
@@ -100,47 +117,44 @@ _SERIOUS = ('io', 'internal')
 
 
 class Object(gws.Node):
-    _options: dict
-    _maxAge: int
-    _bindToUser: bool
+    # GWS pickles its helpers, and does not configure a helper again when it unpickles it. An older version of this file
+    # or the stock helper may have been pickled. So the class has a value for each attribute, and `config` is read with
+    # each request.
     _cleanedUp: int = 0
+    _complainedAt: int = 0
 
-    def configure(self):
-        self._maxAge = int(self.cfg('maxAge', default=86400))
-        self._bindToUser = bool(self.cfg('bindToUser', default=False))
-        self._options = {
-            'max_total_size': self.cfg('maxSize', default=0) or 0,
-            'max_chunk_count': self.cfg('maxChunks', default=1000000),
-            'max_store_size': self.cfg('maxStoreSize', default=0) or 0,
-            'min_free_space': self.cfg('minFreeSpace', default=16777216),
-            'durability': self.cfg('durability', default='process'),
-        }
-        # A wrong value is to be seen now, not with the first upload. Opening a store creates nothing.
-        cu = _engine()
-        try:
-            self._store(cu)
-        except cu.Error as exc:
-            raise gws.ConfigurationError(f'upload helper: {exc}') from exc
+    def post_configure(self):
+        # GWS reports a failure here as an error in the configuration, and keeps the helper, which refuses all requests.
+        # After a failure in configure(), GWS would drop the helper and later make one without its configuration.
+        self._store(self._settings())
 
     def handle_chunk_request(self, req: gws.WebRequester, p: ChunkRequest) -> ChunkResponse:
         try:
             return ChunkResponse(uploadUid=self._receive(req, p))
+        except gws.ConfigurationError as exc:
+            raise gws.BadRequestError('upload_error') from self._complaint(exc)
         except Error as exc:
             raise gws.BadRequestError('upload_error') from exc
 
     def get_upload(self, uid: str, req: Optional[gws.WebRequester] = None) -> Upload:
-        """Answers the finished file.
+        """Returns the finished file.
 
         Args:
-            uid: What the chunks were answered with.
-            req: Who asks. If uploads are bound to users, only their own are found; without it any is.
+            uid: The uid in the answers to the chunks.
+            req: The request of the user. With ``bindToUser`` only uploads of this user are found. Without a request the
+                uploads of all users are found.
 
         Raises:
-            ``Error`` if the upload is not there, not complete, or cannot be completed. May be asked again.
+            ``Error`` if the upload is not there, not complete, or cannot be completed. Can be called again.
         """
-        cu = _engine()
         try:
-            upload = self._store(cu, req, everything=req is None).get(uid)
+            cu = _engine()
+            settings = self._settings()
+            store = self._store_of(req, settings, all_owners=req is None)
+        except gws.ConfigurationError as exc:
+            raise self._complaint(exc) from exc
+        try:
+            upload = store.get(uid)
         except cu.Error as exc:
             raise _error(uid, exc) from exc
         return Upload(uploadUid=upload.uid, fileName=upload.file_name, totalSize=upload.total_size, path=upload.path)
@@ -149,12 +163,14 @@ class Object(gws.Node):
 
     def _receive(self, req, p) -> str:
         cu = _engine()
+        settings = self._settings()
+        store = self._store_of(req, settings)
         uid = p.uploadUid or ''
         content = p.content.encode('utf8') if isinstance(p.content, str) else p.content
         try:
             if not uid:
-                self._before_an_upload(cu)
-            receipt = self._store(cu, req).handle_chunk(
+                self._before_an_upload(settings)
+            receipt = store.handle_chunk(
                 content,
                 upload_uid=uid,
                 file_name=p.fileName,
@@ -175,34 +191,71 @@ class Object(gws.Node):
             # Over HTTP the types have been checked.
             raise Error(f'upload: {_shown(uid)} {exc}') from exc
 
-    def _store(self, cu, req=None, everything=False):
-        """The store, as whoever asks may see it. It is a path and options, so making it anew costs little."""
-        owner = None
-        if self._bindToUser and req and req.user:
-            owner = str(req.user.uid).encode('utf8')
-        return cu.Store(
-            gws.c.EPHEMERAL_DIR,
-            prefix=_PREFIX,
-            # All processes of GWS run as one user; what else runs on the machine may look, as with GWS's own files.
-            dir_mode=0o755,
-            file_mode=0o644,
-            owner=owner,
-            all_owners=everything and not owner,
-            **self._options,
-        )
+    def _settings(self) -> dict:
+        """The configuration. Raises ``gws.ConfigurationError`` if it is wrong."""
+        entries = [entry for entry in self.root.app.cfg('helpers') or [] if entry.get('type') == 'upload']
+        if len(entries) > 1:
+            raise gws.ConfigurationError('upload helper: there are several in the configuration')
+        # If GWS dropped the configured helper, this one was made without its configuration.
+        config = entries[0] if entries else self.config
+        settings = dict(_DEFAULTS)
+        for name, default in _DEFAULTS.items():
+            value = config.get(name)
+            if value is None:
+                continue
+            if type(value) is not type(default):
+                raise gws.ConfigurationError(f'upload helper: {name} has a wrong type: {value!r}')
+            if type(value) is int and not 0 <= value < 2**63:
+                raise gws.ConfigurationError(f'upload helper: {name} is negative or too large: {value}')
+            settings[name] = value
+        return settings
 
-    def _before_an_upload(self, cu):
+    def _store(self, settings, all_owners=False):
+        """The store. It is a path and options, so making it costs little, and creates nothing. Raises
+        ``gws.ConfigurationError`` if the package is missing, or if no store can be there."""
+        cu = _engine()
         try:
+            return cu.Store(
+                gws.c.EPHEMERAL_DIR,
+                prefix=_PREFIX,
+                # All processes of GWS run as one user. Others on the machine may read, as with GWS's own files.
+                dir_mode=0o755,
+                file_mode=0o644,
+                all_owners=all_owners,
+                max_total_size=settings['maxSize'],
+                max_chunk_count=settings['maxChunks'],
+                max_store_size=settings['maxStoreSize'],
+                min_free_space=settings['minFreeSpace'],
+                durability=settings['durability'],
+            )
+        except (cu.Error, TypeError) as exc:  # TypeError: the package is of an older version.
+            raise gws.ConfigurationError(f'upload helper: {exc}') from exc
+
+    def _store_of(self, req, settings, all_owners=False):
+        """The store as the user of a request may see it."""
+        store = self._store(settings, all_owners)
+        if req is None or not req.user or not settings['bindToUser']:
+            return store
+        return store.for_owner(str(req.user.uid).encode('utf8'))
+
+    def _complaint(self, exc) -> Error:
+        """Logs why all requests are refused. Not each time: there may be many requests."""
+        now = gws.u.stime()
+        if not 0 <= now - self._complainedAt < _COMPLAINT_INTERVAL:
+            self._complainedAt = now
+            gws.log.error(f'{exc.args[0]}. All uploads are refused.')
+        return Error(exc.args[0])
+
+    def _before_an_upload(self, settings):
+        with contextlib.suppress(FileExistsError):  # another process was faster
             gws.u.ensure_dir(gws.c.EPHEMERAL_DIR)
-        except FileExistsError:
-            pass  # another process was faster
         now = gws.u.stime()
         if now - self._cleanedUp >= _CLEANUP_INTERVAL:
             self._cleanedUp = now
             try:
-                self._store(cu, everything=True).cleanup(self._maxAge, limit=_CLEANUP_LIMIT)
-            except cu.Error:
-                # What cannot be tidied up is no reason to refuse an upload.
+                self._store(settings, all_owners=True).cleanup(settings['maxAge'], limit=_CLEANUP_LIMIT)
+            except _engine().Error:
+                # What cannot be cleaned up is no reason to refuse an upload.
                 gws.log.exception()
 
 

@@ -1,5 +1,6 @@
 """The parts of GWS that the plugin touches, as far as it touches them. Written for these tests from how GWS behaves."""
 
+import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,9 @@ class Data:
         if name.startswith("_"):
             raise AttributeError(name)
         return None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return vars(self).get(key, default)
 
 
 class Config(Data): ...
@@ -46,19 +50,87 @@ class BadRequestError(Error): ...
 
 class Node:
     config: Config
+    root: "Root"
 
     def cfg(self, key: str, default: Any = None) -> Any:
         value = getattr(self.config, key)
         return default if value is None else value
 
+    def configure(self) -> None: ...
 
-ext = SimpleNamespace(new=SimpleNamespace(helper=lambda name: None))
+    def post_configure(self) -> None: ...
 
-c = SimpleNamespace(EPHEMERAL_DIR=os.environ.get("GWS_TMP_DIR", "/tmp/gws") + "/transient/ephemeral")
+    def create_child(self, classref: Any, config: Any = None, **more: Any) -> Any:
+        return self.root.create(classref, config, **more)
+
+    def create_children(self, classref: Any, configs: Any) -> list[Any]:
+        return [node for node in (self.create_child(classref, config) for config in configs or []) if node]
+
+
+class Root:
+    """The tree of nodes. It drops one that cannot be configured, and keeps one whose `post_configure` fails."""
+
+    app: Any
+
+    def __init__(self, specs: Any) -> None:
+        self.specs = specs
+        self.nodes: list[Node] = []
+        self.configErrors: list[Data] = []
+
+    def create(self, classref: Any, config: Any = None, **more: Any) -> Any:
+        config = Config(**{**more, **(vars(config) if config else {})})
+        node = self._alloc(classref, config.type)
+        if self._does(node, "configure", config):
+            self.nodes.append(node)
+            return node
+        return None
+
+    def create_application(self, config: Config) -> Any:
+        self.app = self._alloc("gws.base.application.core.Object", None)
+        self._does(self.app, "configure", config)
+        return self.app
+
+    def post_initialize(self) -> None:
+        for node in self.nodes:
+            self._does(node, "post_configure", node.config)
+
+    def _alloc(self, classref: Any, ext_type: str | None) -> Any:
+        node = self.specs.get_class(classref, ext_type)()
+        node.root = self
+        node.extType = ext_type
+        return node
+
+    def _does(self, node: Node, method: str, config: Config) -> bool:
+        node.config = config
+        try:
+            getattr(node, method)()
+        except Exception as exc:
+            log.exception()
+            self.configErrors.append(Data(message=str(exc.args[0])))
+            return False
+        return True
+
+
+def create_root(specs: Any) -> Root:
+    return Root(specs)
+
+
+ext = SimpleNamespace(
+    new=SimpleNamespace(helper=lambda name: None),
+    object=SimpleNamespace(helper="gws.ext.object.helper"),
+)
+
+c = SimpleNamespace(
+    EPHEMERAL_DIR=os.environ.get("GWS_TMP_DIR", "/tmp/gws") + "/transient/ephemeral",
+    UID=1000,
+    GID=1000,
+)
 
 
 def _ensure_dir(path: str) -> str:
     os.makedirs(path, mode=0o755, exist_ok=True)
+    with contextlib.suppress(OSError):
+        os.chown(path, c.UID, c.GID)
     return path
 
 
@@ -70,6 +142,7 @@ def _log(level: str, text: str) -> None:
 
 
 log = SimpleNamespace(
+    error=lambda text: _log("ERROR", text),
     warning=lambda text: _log("WARNING", text),
     exception=lambda: _log("ERROR", traceback.format_exc()),
 )

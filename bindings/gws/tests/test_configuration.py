@@ -1,0 +1,105 @@
+"""What the configuration says holds, and a helper that cannot do what it says refuses every request."""
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import gws
+import pytest
+from test_defects import names
+from test_upload_helper import WHOLE, content, refused, request, send
+
+from conftest import configure, uh
+
+
+def refuses_everything(helper: Any, reason: str) -> None:
+    uid = "0" * 32
+    assert reason in refused(helper, request(0))
+    assert reason in refused(helper, request(0, uid))
+    with pytest.raises(uh.Error, match=reason):
+        helper.get_upload(uid)
+
+
+WRONG = [
+    ("durability", "completed"),
+    ("maxSize", -1),
+    ("maxSize", 2**70),
+    ("maxChunks", -1),
+    ("maxStoreSize", -1),
+    ("minFreeSpace", 2**63),
+    ("maxAge", -1),
+    ("maxAge", True),
+    ("bindToUser", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_closes_the_helper(root: Path, logged: list[str], name: str, value: Any) -> None:
+    app = configure({"maxSize": 10, "bindToUser": True, name: value})
+    assert [name in error.message for error in app.root.configErrors] == [True]
+    logged.clear()
+    refuses_everything(app.helper("upload"), name)
+    assert len(logged) == 1 and name in logged[0]
+    assert names(root) == []
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_the_helper_that_replaces_a_failed_one_is_closed_too(root: Path, name: str, value: Any) -> None:
+    app = configure({"maxSize": 10, "bindToUser": True, name: value})
+    app._helperMap.clear()
+    refuses_everything(app.helper("upload"), name)
+
+
+def test_the_helper_that_replaces_another_has_its_limits(root: Path) -> None:
+    app = configure({"maxSize": 10})
+    app._helperMap.clear()
+    assert "max_total_size" in refused(app.helper("upload"), request(0))
+    assert names(root) == []
+
+
+def test_two_configurations_are_none(root: Path) -> None:
+    app = configure({"maxSize": 10}, {})
+    assert app.root.configErrors
+    refuses_everything(app.helper("upload"), "several")
+
+
+def test_no_configuration_is_the_default(root: Path) -> None:
+    app = configure()
+    assert content(app.helper("upload").get_upload(send(app.helper("upload")))) == WHOLE
+
+
+def test_a_store_that_is_refused_closes_the_helper_until_it_is_right(root: Path, logged: list[str]) -> None:
+    root.mkdir(parents=True)
+    root.chmod(0o777)
+    app = configure({})
+    assert len(app.root.configErrors) == 1
+    logged.clear()
+    refuses_everything(app.helper("upload"), str(root))
+    assert len(logged) == 1
+    root.chmod(0o755)
+    assert content(app.helper("upload").get_upload(send(app.helper("upload")))) == WHOLE
+
+
+def test_a_missing_package_is_one_line_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
+    monkeypatch.setitem(sys.modules, "chunked_upload", None)
+    app = configure({})
+    reason = 'upload helper: the package "chunked_upload" is missing or broken'
+    assert [error.message.startswith(reason) for error in app.root.configErrors] == [True]
+    logged.clear()
+    helper = app.helper("upload")
+    refuses_everything(helper, reason)
+    assert len(logged) == 1 and reason in logged[0]
+    for later in (-61, 3600):  # a minute later, and after the clock was set back by an hour
+        helper._complainedAt += later
+        refuses_everything(helper, reason)
+        refuses_everything(helper, reason)
+    assert len(logged) == 3
+
+
+def test_a_helper_that_the_stock_code_pickled_works(root: Path) -> None:
+    """It has what every node has, and nothing of this plugin's."""
+    helper = uh.Object()
+    helper.root, helper.config = configure().root, gws.Config(type="upload")
+    helper = pickle.loads(pickle.dumps(helper))
+    assert content(helper.get_upload(send(helper))) == WHOLE
