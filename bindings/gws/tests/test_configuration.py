@@ -1,5 +1,6 @@
 """What the configuration says holds, and a helper that cannot do what it says refuses every request."""
 
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 import gws
 import pytest
-from test_defects import names
+from test_defects import idle, names
 from test_upload_helper import WHOLE, content, refused, request, send
 
-from conftest import configure, uh
+from conftest import configure, make, uh
+
+DAY = 86400
 
 
 def refuses_everything(helper: Any, reason: str) -> None:
@@ -103,3 +106,52 @@ def test_a_helper_that_the_stock_code_pickled_works(root: Path) -> None:
     helper.root, helper.config = configure().root, gws.Config(type="upload")
     helper = pickle.loads(pickle.dumps(helper))
     assert content(helper.get_upload(send(helper))) == WHOLE
+
+
+@pytest.mark.parametrize("age", [0, None])
+def test_age_0_is_never(root: Path, age: int | None) -> None:
+    helper = make(maxAge=age)
+    uid = send(helper, [0])
+    idle(root, uid, 100 * DAY if age == 0 else DAY - 60)
+    helper._cleanedUp = 0
+    send(helper, [0])
+    helper.handle_chunk_request(None, request(1, uid))
+
+
+def test_a_file_that_may_be_in_use_stays_longer(root: Path) -> None:
+    helper = make(maxAge=60)
+    unfinished, file = send(helper, [0]), send(helper)
+    helper.get_upload(file)
+    idle(root, unfinished, 65)
+    for seconds, kept in ((65, True), (640, True), (700, False)):
+        idle(root, file, seconds)
+        helper._cleanedUp = 0
+        send(helper, [0])
+        assert (f"upload_{file}" in names(root)) is kept
+    assert f"upload_{unfinished}" not in names(root)
+
+
+def test_the_clock_may_be_set_back(root: Path) -> None:
+    helper = make()
+    uid = send(helper, [0])
+    helper._cleanedUp += 30 * DAY
+    idle(root, uid, 2 * DAY)
+    send(helper, [0])
+    assert f"upload_{uid}" not in names(root)
+
+
+def test_what_an_action_leaves_beside_the_file_goes_with_it(root: Path) -> None:
+    helper = make()
+    old, new = send(helper), send(helper)
+    for uid in (old, new):
+        beside = Path(helper.get_upload(uid).path).parent / "unpacked"
+        beside.mkdir()
+        (beside / "a.shp").touch()
+    os.unlink(helper.get_upload(new).path)
+    (root / "upload_of_another_plugin").mkdir()
+    os.utime(root / "upload_of_another_plugin", (0, 0))
+    idle(root, old, 2 * DAY)
+    helper._cleanedUp = 0
+    fresh = send(helper, [0])
+    assert names(root) == sorted([f"upload_{new}", f"upload_{fresh}", "upload_of_another_plugin"])
+    assert (root / f"upload_{new}" / "unpacked" / "a.shp").exists()

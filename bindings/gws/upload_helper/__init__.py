@@ -36,6 +36,9 @@ A helper that is configured wrongly, or that cannot work, refuses every request.
 """
 
 import contextlib
+import os
+import re
+import shutil
 from typing import Optional
 
 import gws
@@ -55,7 +58,8 @@ class Config(gws.Config):
     minFreeSpace: int = 16777216
     """Disk space that a new upload must leave free, in bytes. (added in 8.5)"""
     maxAge: gws.Duration = '24h'
-    """An upload is removed after this time without a chunk or a get_upload. (added in 8.5)"""
+    """An upload is removed after this time without a chunk or a get_upload. 0: never. A complete file stays ten minutes
+    longer. (added in 8.5)"""
     durability: str = 'process'
     """What uploads survive: "process", "complete" or "chunk". (added in 8.5)"""
     bindToUser: bool = False
@@ -106,8 +110,15 @@ _DEFAULTS = {
 _CLEANUP_INTERVAL = 60
 _CLEANUP_LIMIT = 100
 
+# How much longer a complete file stays, in seconds, because an action may still work on it. GWS keeps its own temporary
+# files this long.
+_GRACE = 600
+
 # How often a process logs why the helper cannot work, in seconds.
 _COMPLAINT_INTERVAL = 60
+
+# An upload's directory.
+_NAME = re.compile(_PREFIX + '[0-9a-f]{32}')
 
 # What is wrong, where the other helper has words for it; the others are said by their name.
 _WORDS = {'incomplete': 'incomplete', 'size_mismatch': 'invalid file size', 'io': 'IO error'}
@@ -250,13 +261,25 @@ class Object(gws.Node):
         with contextlib.suppress(FileExistsError):  # another process was faster
             gws.u.ensure_dir(gws.c.EPHEMERAL_DIR)
         now = gws.u.stime()
-        if now - self._cleanedUp >= _CLEANUP_INTERVAL:
+        # A time in the future means that the clock was set back.
+        if settings['maxAge'] and not 0 <= now - self._cleanedUp < _CLEANUP_INTERVAL:
             self._cleanedUp = now
             try:
-                self._store(settings, all_owners=True).cleanup(settings['maxAge'], limit=_CLEANUP_LIMIT)
-            except _engine().Error:
+                self._clean_up(settings, now - settings['maxAge'])
+            except (_engine().Error, OSError):
                 # What cannot be cleaned up is no reason to refuse an upload.
                 gws.log.exception()
+
+    def _clean_up(self, settings, before):
+        with os.scandir(gws.c.EPHEMERAL_DIR) as entries:
+            idle = [entry.path for entry in entries if _NAME.fullmatch(entry.name) and _modified(entry) < before]
+        age = settings['maxAge']
+        finished = age + _GRACE
+        self._store(settings, all_owners=True).cleanup(age, finished=finished, gone=finished, limit=_CLEANUP_LIMIT)
+        for path in idle:
+            # The engine leaves files that an action put beside the upload's.
+            if not os.path.lexists(f'{path}/state'):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _engine():
@@ -268,6 +291,13 @@ def _engine():
         text = f'upload helper: the package "chunked_upload" is missing or broken: {exc}'
         raise gws.ConfigurationError(text) from exc
     return chunked_upload
+
+
+def _modified(entry) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return float('inf')  # another process was faster
 
 
 def _error(uid, exc) -> Error:
