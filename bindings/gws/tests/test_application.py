@@ -65,7 +65,7 @@ def run(tree: Path, helpers: list[dict[str, Any]], how: str = "configured") -> d
     return answer
 
 
-WRONG = [{"durability": "completed"}, {"maxSize": -1}, {"maxSize": 2**70}, {"maxAge": -1}]
+WRONG = [{"durability": "completed"}, {"maxSize": -1}, {"maxSize": 2**70}, {"maxAge": -1}, {"bindStrict": True}]
 
 
 @pytest.mark.parametrize("how", ["configured", "dropped"])

@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gws
@@ -59,6 +60,12 @@ def test_the_helper_that_replaces_another_has_its_limits(root: Path) -> None:
     app._helperMap.clear()
     assert "max_total_size" in refused(app.helper("upload"), request(0))
     assert names(root) == []
+
+
+@pytest.mark.parametrize("option", [{"bindGuests": False}, {"bindStrict": True}])
+def test_options_of_binding_need_binding(root: Path, option: dict[str, bool]) -> None:
+    refuses_everything(make(**option), "bindToUser")
+    assert not configure({"bindToUser": True, **option}).root.configErrors
 
 
 def test_two_configurations_are_none(root: Path) -> None:
@@ -155,3 +162,32 @@ def test_what_an_action_leaves_beside_the_file_goes_with_it(root: Path) -> None:
     fresh = send(helper, [0])
     assert names(root) == sorted([f"upload_{new}", f"upload_{fresh}", "upload_of_another_plugin"])
     assert (root / f"upload_{new}" / "unpacked" / "a.shp").exists()
+
+
+def person(uid: str, guest: bool = False) -> Any:
+    return SimpleNamespace(user=SimpleNamespace(uid=uid, isGuest=guest))
+
+
+def test_strict_binding_finds_uploads_of_users_only_with_their_request(root: Path) -> None:
+    ann, bob = person("ann"), person("bob")
+    helper = make(bindToUser=True, bindStrict=True)
+    hers, nobodys = send(helper, req=ann), send(helper)
+    for call in (lambda: helper.get_upload(hers), lambda: helper.get_upload(hers, bob)):
+        with pytest.raises(uh.Error, match="not found"):
+            call()
+    assert content(helper.get_upload(hers, ann)) == content(helper.get_upload(nobodys)) == WHOLE
+    assert content(make(bindToUser=True).get_upload(hers)) == WHOLE, "without strict binding it is found"
+
+
+def test_guests_are_one_user_or_refused(root: Path) -> None:
+    guest, other = person("guest", guest=True), person("guest", guest=True)
+    helper = make(bindToUser=True)
+    assert content(helper.get_upload(send(helper, req=guest), other)) == WHOLE
+    helper = make(bindToUser=True, bindGuests=False)
+    before = names(root)
+    for req in (guest, SimpleNamespace(user=None)):
+        assert "guests" in refused(helper, request(0), req)
+        with pytest.raises(uh.Error, match="guests"):
+            helper.get_upload("0" * 32, req)
+    assert names(root) == before
+    assert send(helper, req=person("ann"))

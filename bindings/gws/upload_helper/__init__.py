@@ -63,7 +63,12 @@ class Config(gws.Config):
     durability: str = 'process'
     """What uploads survive: "process", "complete" or "chunk". (added in 8.5)"""
     bindToUser: bool = False
-    """An upload belongs to the user who began it. (added in 8.5)"""
+    """An upload belongs to the user who began it. An action that calls get_upload without its request still finds
+    the uploads of all users, unless bindStrict is set. (added in 8.5)"""
+    bindGuests: bool = True
+    """With bindToUser: guests may upload. All guests are the same user. (added in 8.5)"""
+    bindStrict: bool = False
+    """With bindToUser: get_upload without a request finds only uploads that belong to no user. (added in 8.5)"""
 
 
 class ChunkRequest(gws.Request):
@@ -104,6 +109,8 @@ _DEFAULTS = {
     'maxAge': 86400,
     'durability': 'process',
     'bindToUser': False,
+    'bindGuests': True,
+    'bindStrict': False,
 }
 
 # How often a process looks for uploads that are over age, in seconds, and how many it removes at once.
@@ -153,7 +160,7 @@ class Object(gws.Node):
         Args:
             uid: The uid in the answers to the chunks.
             req: The request of the user. With ``bindToUser`` only uploads of this user are found. Without a request the
-                uploads of all users are found.
+                uploads of all users are found, or with ``bindStrict`` only those that belong to no user.
 
         Raises:
             ``Error`` if the upload is not there, not complete, or cannot be completed. Can be called again.
@@ -161,7 +168,7 @@ class Object(gws.Node):
         try:
             cu = _engine()
             settings = self._settings()
-            store = self._store_of(req, settings, all_owners=req is None)
+            store = self._store_of(req, settings, all_owners=req is None and not settings['bindStrict'])
         except gws.ConfigurationError as exc:
             raise self._complaint(exc) from exc
         try:
@@ -219,6 +226,8 @@ class Object(gws.Node):
             if type(value) is int and not 0 <= value < 2**63:
                 raise gws.ConfigurationError(f'upload helper: {name} is negative or too large: {value}')
             settings[name] = value
+        if not settings['bindToUser'] and (settings['bindStrict'] or not settings['bindGuests']):
+            raise gws.ConfigurationError('upload helper: bindGuests and bindStrict need bindToUser')
         return settings
 
     def _store(self, settings, all_owners=False):
@@ -245,7 +254,12 @@ class Object(gws.Node):
     def _store_of(self, req, settings, all_owners=False):
         """The store as the user of a request may see it."""
         store = self._store(settings, all_owners)
-        if req is None or not req.user or not settings['bindToUser']:
+        if req is None or not settings['bindToUser']:
+            return store
+        if not settings['bindGuests'] and (not req.user or req.user.isGuest):
+            gws.log.warning('upload_error: guests are refused')
+            raise Error('upload: guests are refused')
+        if not req.user:
             return store
         return store.for_owner(str(req.user.uid).encode('utf8'))
 
