@@ -2,7 +2,10 @@
 
 import os
 import pickle
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,3 +194,44 @@ def test_guests_are_one_user_or_refused(root: Path) -> None:
             helper.get_upload("0" * 32, req)
     assert names(root) == before
     assert send(helper, req=person("ann"))
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for uploads that root and other users reach."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can begin an upload as root")
+    base = Path(tempfile.mkdtemp(prefix="gws-shared-"))
+    base.chmod(0o755)
+    monkeypatch.setattr(gws.c, "EPHEMERAL_DIR", str(base / "ephemeral"))
+    yield base
+    shutil.rmtree(base)
+
+
+def test_root_and_the_workers_share_an_upload(shared: Path) -> None:
+    def as_worker(work: Any) -> None:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setgid(gws.c.GID)
+                os.setuid(gws.c.UID)
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    helper = make(maxStoreSize=10**9)
+    uid = send(helper, [1])
+    target = shared / "of_root"
+    target.touch()
+    link = shared / "ephemeral" / f"upload_{uid}" / "link"
+    as_worker(lambda: helper.handle_chunk_request(None, request(0, uid)))
+    as_worker(lambda: link.symlink_to(target))
+    helper.handle_chunk_request(None, request(2, uid))
+    assert target.stat().st_uid == 0, "links are not followed"
+    as_worker(lambda: link.unlink())
+    assert content(helper.get_upload(uid)) == WHOLE
+    as_worker(lambda: os.unlink(helper.get_upload(uid).path))
+    as_worker(lambda: helper.get_upload(send(helper)))

@@ -175,6 +175,7 @@ class Object(gws.Node):
             upload = store.get(uid)
         except cu.Error as exc:
             raise _error(uid, exc) from exc
+        _give_to_workers(upload.uid)
         return Upload(uploadUid=upload.uid, fileName=upload.file_name, totalSize=upload.total_size, path=upload.path)
 
     ##
@@ -197,7 +198,6 @@ class Object(gws.Node):
                 chunk_count=p.chunkCount,
                 checksum=p.checksum,
             )
-            return receipt.upload_uid
         except cu.Error as exc:
             error = _error(uid, exc)
             if exc.name in _SERIOUS:
@@ -208,6 +208,8 @@ class Object(gws.Node):
         except TypeError as exc:
             # Over HTTP the types have been checked.
             raise Error(f'upload: {_shown(uid)} {exc}') from exc
+        _give_to_workers(receipt.upload_uid)
+        return receipt.upload_uid
 
     def _settings(self) -> dict:
         """The configuration. Raises ``gws.ConfigurationError`` if it is wrong."""
@@ -312,6 +314,23 @@ def _modified(entry) -> float:
         return entry.stat(follow_symlinks=False).st_mtime
     except FileNotFoundError:
         return float('inf')  # another process was faster
+
+
+def _give_to_workers(uid):
+    """Gives an upload that root works on to the user of the workers, as ``gws.u.ensure_dir`` does with directories."""
+    if os.geteuid() != 0:
+        return
+    owner = (gws.c.UID, gws.c.GID)
+    with contextlib.suppress(OSError):
+        os.chown(f'{gws.c.EPHEMERAL_DIR}/{_PREFIX}promised', *owner, follow_symlinks=False)
+    with contextlib.suppress(OSError):
+        directory = os.open(f'{gws.c.EPHEMERAL_DIR}/{_PREFIX}{uid}', os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for name in os.listdir(directory):
+                os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+            os.fchown(directory, *owner)
+        finally:
+            os.close(directory)
 
 
 def _error(uid, exc) -> Error:
