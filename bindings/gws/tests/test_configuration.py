@@ -13,7 +13,7 @@ from typing import Any
 import gws
 import pytest
 from test_defects import idle, names
-from test_upload_helper import WHOLE, content, refused, request, send
+from test_upload_helper import PARTS, WHOLE, content, refused, request, send
 
 from conftest import configure, make, uh
 
@@ -194,6 +194,30 @@ def test_guests_are_one_user_or_refused(root: Path) -> None:
             helper.get_upload("0" * 32, req)
     assert names(root) == before
     assert send(helper, req=person("ann"))
+
+
+@pytest.mark.parametrize("uid", ["", "x" * 2000, "\ud800"])
+def test_a_user_that_cannot_own_is_refused(root: Path, uid: str) -> None:
+    helper = make(bindToUser=True)
+    assert "user" in refused(helper, request(0), person(uid))
+
+
+def test_a_directory_that_cannot_be_made_is_a_refusal(helper: Any, root: Path) -> None:
+    root.parent.touch()
+    assert "IO error" in refused(helper, request(0))
+
+
+def test_content_that_is_no_unicode_is_refused(helper: Any, root: Path) -> None:
+    refused(helper, request(0, content="\ud800"))
+    assert names(root) == []
+
+
+def test_requests_of_older_actions_have_no_checksum(helper: Any) -> None:
+    uid = ""
+    for number in range(len(PARTS)):
+        values = vars(request(number, uid))
+        uid = helper.handle_chunk_request(None, SimpleNamespace(**values)).uploadUid
+    assert content(helper.get_upload(uid)) == WHOLE
 
 
 @pytest.fixture

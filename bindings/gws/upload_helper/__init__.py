@@ -185,18 +185,18 @@ class Object(gws.Node):
         settings = self._settings()
         store = self._store_of(req, settings)
         uid = p.uploadUid or ''
-        content = p.content.encode('utf8') if isinstance(p.content, str) else p.content
         try:
             if not uid:
                 self._before_an_upload(settings)
             receipt = store.handle_chunk(
-                content,
+                p.content.encode('utf8') if isinstance(p.content, str) else p.content,
                 upload_uid=uid,
                 file_name=p.fileName,
                 total_size=p.totalSize,
                 chunk_number=p.chunkNumber,
                 chunk_count=p.chunkCount,
-                checksum=p.checksum,
+                # Requests of actions that were written for the stock helper have none.
+                checksum=getattr(p, 'checksum', None),
             )
         except cu.Error as exc:
             error = _error(uid, exc)
@@ -205,7 +205,7 @@ class Object(gws.Node):
             else:
                 gws.log.warning(f'upload_error: {exc.name}: {error}')
             raise error from exc
-        except TypeError as exc:
+        except (TypeError, UnicodeEncodeError) as exc:
             # Over HTTP the types have been checked.
             raise Error(f'upload: {_shown(uid)} {exc}') from exc
         _give_to_workers(receipt.upload_uid)
@@ -263,7 +263,10 @@ class Object(gws.Node):
             raise Error('upload: guests are refused')
         if not req.user:
             return store
-        return store.for_owner(str(req.user.uid).encode('utf8'))
+        try:
+            return store.for_owner(str(req.user.uid).encode('utf8'))
+        except (_engine().Error, UnicodeEncodeError) as exc:
+            raise Error(f'upload: the uid of the user cannot be used: {exc}') from exc
 
     def _complaint(self, exc) -> Error:
         """Logs why all requests are refused. Not each time: there may be many requests."""
@@ -274,8 +277,12 @@ class Object(gws.Node):
         return Error(exc.args[0])
 
     def _before_an_upload(self, settings):
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            gws.u.ensure_dir(gws.c.EPHEMERAL_DIR)
+        try:
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                gws.u.ensure_dir(gws.c.EPHEMERAL_DIR)
+        except OSError as exc:
+            gws.log.warning(f'upload_error: io: {exc}')
+            raise Error(f'upload: IO error: {exc}') from exc
         now = gws.u.stime()
         # A time in the future means that the clock was set back.
         if settings['maxAge'] and not 0 <= now - self._cleanedUp < _CLEANUP_INTERVAL:
