@@ -57,12 +57,12 @@ class Refused extends Error {
 
 /**
  * Sends `file` in chunks of `chunkSize` bytes; `step` sends one. Answers the uid of the upload, or null if it was refused, failed
- * for good, or was ended.
+ * for good, or was ended. `step` is a `Step`. Callers of GWS's own `uploadFile` may have declared it as a `Function`.
  */
 export async function uploadFile(
     file: File,
     chunkSize: number,
-    step: Step,
+    step: Step | Function,
     options: UploadOptions = {},
 ): Promise<string | null> {
     if (!(chunkSize >= 1)) {
@@ -72,7 +72,7 @@ export async function uploadFile(
     try {
         if (begun) {
             try {
-                return await new Upload(file, chunkSize, step, options, begun).run();
+                return await new Upload(file, chunkSize, step as Step, options, begun).run();
             } catch (error) {
                 if (!(error instanceof Refused)) {
                     throw error;
@@ -80,7 +80,7 @@ export async function uploadFile(
                 // The server has forgotten it: begin anew.
             }
         }
-        return await new Upload(file, chunkSize, step, options, null).run();
+        return await new Upload(file, chunkSize, step as Step, options, null).run();
     } catch (error) {
         console.warn(`uploadFile: ${error}`);
         return null;

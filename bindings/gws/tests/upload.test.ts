@@ -133,3 +133,9 @@ test('the state of another file is not used', async () => {
 test('a chunk size that cannot be is an error', async () => {
     await assert.rejects(uploadFile(fileOf(1).file, 0, new Server().step), RangeError);
 });
+
+test('a step of any type, as the uploadFile of GWS takes it', async () => {
+    const step: Function = new Server().step;
+    assert.equal(await uploadFile(fileOf(300).file, 100, step, FAST), 'abc');
+    assert.equal(await uploadFile(fileOf(1).file, 100, async p => ({ uploadUid: p.fileName }), FAST), 'a.tif');
+});
