@@ -14,6 +14,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent / "upload_helper" / "__init__.py"
+DOCUMENT = HERE.parents[2] / "docs" / "gws.md"
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.environ.get("GWS_APP_DIR") or str(HERE / "standin"))

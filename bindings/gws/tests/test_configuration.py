@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import pytest
 from test_defects import idle, names
 from test_upload_helper import PARTS, WHOLE, content, refused, request, send
 
-from conftest import configure, make, uh
+from conftest import DOCUMENT, configure, make, uh
 
 DAY = 86400
 
@@ -69,6 +70,13 @@ def test_the_helper_that_replaces_another_has_its_limits(root: Path) -> None:
 def test_options_of_binding_need_binding(root: Path, option: dict[str, bool]) -> None:
     refuses_everything(make(**option), "bindToUser")
     assert not configure({"bindToUser": True, **option}).root.configErrors
+
+
+def test_every_default_is_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {name: value for name, value in rows if name in uh._DEFAULTS}
+    said = {"no limit": 0, "24h": DAY, "process": "process", "true": True, "false": False}
+    assert {name: said[text] if text in said else int(text) for name, text in documented.items()} == uh._DEFAULTS
 
 
 def test_two_configurations_are_none(root: Path) -> None:
@@ -174,11 +182,11 @@ def person(uid: str, guest: bool = False) -> Any:
 def test_strict_binding_finds_uploads_of_users_only_with_their_request(root: Path) -> None:
     ann, bob = person("ann"), person("bob")
     helper = make(bindToUser=True, bindStrict=True)
-    hers, nobodys = send(helper, req=ann), send(helper)
+    hers, unbound = send(helper, req=ann), send(helper)
     for call in (lambda: helper.get_upload(hers), lambda: helper.get_upload(hers, bob)):
         with pytest.raises(uh.Error, match="not found"):
             call()
-    assert content(helper.get_upload(hers, ann)) == content(helper.get_upload(nobodys)) == WHOLE
+    assert content(helper.get_upload(hers, ann)) == content(helper.get_upload(unbound)) == WHOLE
     assert content(make(bindToUser=True).get_upload(hers)) == WHOLE, "without strict binding it is found"
 
 
