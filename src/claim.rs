@@ -101,7 +101,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
             let _ = claim.remove_part(&upload.dir);
             // The call that was killed may have been of a lower level.
             if durable && let Ok(there) = open_unfollowed(&claim.destination) {
-                there.sync_all().map_err(|error| Error::os("cannot sync", &claim.destination, error))?;
+                moving.sync_delivered(&there, &claim.destination)?;
             }
             moving.finish(&claim.destination)?;
             let same = claim.destination == destination && claim.has_appeared(total);
@@ -152,6 +152,18 @@ impl Moving<'_> {
                 && pieces::checksum(&copy, 0, total, &mut Vec::new(), |_| Ok(()))
                     .is_ok_and(|crc32c| crc32c == Some(self.record.crc32c))
         })
+    }
+
+    /// Syncs a copy that has appeared, before the original goes. Where an earlier sync may have failed it is read from the disk.
+    fn sync_delivered(&self, copy: &File, destination: &Path) -> Result<()> {
+        let failed = |error| Error::os("cannot sync", destination, error);
+        let resident = sys::is_resident(copy);
+        sys::mark_resident(copy, false);
+        copy.sync_all().map_err(failed)?;
+        if !resident {
+            sys::drop_from_cache(copy, 0, self.upload.header.shape.total_size);
+        }
+        if resident || self.is_whole_at(destination) { Ok(()) } else { Err(failed(errno(libc::EIO))) }
     }
 
     /// Whether a copy has appeared, though `file` is still there.
@@ -290,7 +302,10 @@ impl Moving<'_> {
     fn part_appears(&self, part: &File, mut claim: Claim) -> Result<()> {
         let failed = |error| self.failed(error);
         if self.durable {
-            part.sync_all().map_err(failed)?;
+            // The call may die of a failure that the kernel does not report again: then the copy is made again.
+            sys::mark_resident(part, false);
+            part.sync_all().inspect_err(|_| drop(self.reach("failed:sync"))).map_err(failed)?;
+            sys::mark_resident(part, true);
             // Its name as well: if power loss took that, the part would seem to have appeared.
             sync_directory_of(self.destination)?;
         }
@@ -322,7 +337,8 @@ impl Moving<'_> {
                     && self.trust_in(&file).ok()?.believes(tag)
             }
         };
-        believed.then_some(file)
+        let whole = !self.durable || sys::is_resident(&file);
+        (believed && whole).then_some(file)
     }
 
     fn trust_in(&self, part: &File) -> io::Result<Trust> {
@@ -338,6 +354,7 @@ impl Moving<'_> {
         remove_if_there(&path)?;
         let mut create = || -> io::Result<File> {
             let part = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            sys::mark_resident(&part, true);
             part.set_permissions(std::fs::Permissions::from_mode(source.metadata()?.mode() & 0o777))?;
             claim.inode = part.metadata()?.ino();
             claim.way = Way::Copying { copied: 0, tag: self.trust_in(&part)?.tag() };

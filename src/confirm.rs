@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use crate::directory::{DATA, FILE, ORDERED, STATE};
 use crate::error::{Result, errno};
 use crate::format::{Records, Slot};
-use crate::pieces::{BLOCK, OnDisk};
+use crate::on_disk::{BLOCK, OnDisk};
 use crate::upload::Upload;
 use crate::{Durability, sys, trust};
 

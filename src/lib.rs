@@ -46,6 +46,7 @@ mod inspect;
 mod life;
 mod list;
 mod lock;
+mod on_disk;
 mod options;
 mod owner;
 mod pieces;

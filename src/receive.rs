@@ -12,7 +12,7 @@ use crate::directory::{DATA, FILE};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, SLOT_SIZE, Slot};
 use crate::lock::Lock;
-use crate::pieces::OnDisk;
+use crate::on_disk::OnDisk;
 use crate::placement::{Place, Shape};
 use crate::trust::{self, Trust};
 use crate::upload::Upload;

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Error, ErrorKind, Options, Result, Store, seam};
-use common::{Image, Memory, chunk_count, in_child, kill_self, seeded_bytes, send, succeeds};
+use common::{Image, Memory, TestStore, chunk_count, in_child, kill_self, seeded_bytes, send, succeeds};
 
 /// The disk, mounted.
 struct Thin {
@@ -300,6 +300,14 @@ fn chunks_of_a_lower_level_whose_failure_another_call_met_are_sent_again() {
     }
 }
 
+/// In a process that is killed when a sync has failed.
+fn dies(call: &dyn Fn()) {
+    in_child(|| {
+        seam::set_hook(Some(Rc::new(|step| if step == "failed:sync" { kill_self() } else { Ok(()) })));
+        call();
+    });
+}
+
 /// The process is killed when a sync has failed and nothing else has happened yet. The kernel does not tell again.
 #[test]
 fn a_failure_that_kills_the_call_is_not_forgotten() {
@@ -311,12 +319,6 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
                 let (store, file) = (thin.store(level), seeded_bytes(FILE, 3));
                 let sent = Sent::begin(&store, &case, &file, size);
                 thin.starve(starved);
-                let dies = |call: &dyn Fn()| {
-                    in_child(|| {
-                        seam::set_hook(Some(Rc::new(|step| if step == "failed:sync" { kill_self() } else { Ok(()) })));
-                        call();
-                    })
-                };
                 // At level `chunk` the first chunks meet the failure, otherwise the demand for the file does.
                 let (dying, rest) = if level == Durability::Chunk { (1..5, 1..1) } else { (1..1, 1..sent.count()) };
                 for number in dying {
@@ -361,6 +363,27 @@ fn several_uploads_on_a_full_disk_are_each_right() {
         let broken = thin.feed(false);
         for sent in &all {
             sent.finish(&thin, &store, broken);
+        }
+    }
+}
+
+/// The destination of `move_to` is the disk that runs out. The call that copies is killed when its sync failed.
+#[test]
+fn a_copy_whose_sync_failed_is_made_again() {
+    for evicted in EVICTED {
+        let Some(thin) = Thin::new("ext4") else { return };
+        let store = TestStore::with(Options { durability: Durability::Complete, ..Options::default() });
+        let (file, destination) = (seeded_bytes(FILE, 20), thin.image.mountpoint().join("moved"));
+        let uid = store.send_all(&file, SIZES[0]);
+        thin.starve(Starved::Records);
+        dies(&|| drop(store.move_to(&uid, &destination, false)));
+        assert!(!destination.exists(), "{evicted:?}: it has appeared");
+        thin.evict(evicted);
+        let broken = thin.feed(false);
+        store.move_to(&uid, &destination, false).unwrap();
+        for _ in 0..2 {
+            assert!(std::fs::read(&destination).unwrap() == file, "{evicted:?}: broken {broken}");
+            assert!(thin.image.unmount() && thin.image.mount());
         }
     }
 }
