@@ -17,7 +17,7 @@ use crate::list::Entries;
 use crate::store::Store;
 use crate::trust::Trust;
 use crate::upload::Upload;
-use crate::{Phase, inspect, seam, sys};
+use crate::{Phase, inspect, seam};
 
 /// Room for a new upload, of which other processes do not know yet: they wait. Taken back unless it is kept.
 pub(crate) struct Promise {
@@ -106,7 +106,7 @@ fn count(store: &Store) -> Result<u64> {
     let mut sum = 0_u64;
     for entry in Entries::of(store)? {
         let entry = entry?;
-        let opened = Directory::open(entry.path).and_then(|dir| match dir {
+        let opened = entry.open().and_then(|dir| match dir {
             Some(dir) => Upload::open_in(store, entry.uid, dir),
             None => Ok(None),
         });
@@ -155,19 +155,19 @@ impl Sum {
     fn open(store: &Store) -> Result<Sum> {
         let path = store.root().join(format!("{}promised", store.options().prefix));
         let failed = |error| Error::os("cannot open", &path, error);
+        let missing = || failed(errno(libc::ENOENT));
+        let root = store.examine_root()?.ok_or_else(missing)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).mode(0o600);
-        let file = match options.open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = options.create_new(true).open(&path).map_err(failed)?;
+        options.read(true).write(true).mode(0o600);
+        let (file, status) = match root.open_record(&path, &options)? {
+            Some(found) => found,
+            None => {
+                let (made, status) = root.open_record(&path, options.create_new(true))?.ok_or_else(missing)?;
                 made.set_permissions(Permissions::from_mode(store.options().state_mode())).map_err(failed)?;
-                made
+                (made, status)
             }
-            result => result.map_err(failed)?,
         };
-        // Where the kernel tells no mount, the boot alone has to do: power loss changes that.
-        let mount = sys::status(&file).map_err(failed)?.mount.unwrap_or(0);
-        let tag = Trust::now(&store.boot, Some(mount)).tag();
+        let tag = Trust::now(&store.boot, status.mount).tag();
         Ok(Sum { file, path, tag })
     }
 

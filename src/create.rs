@@ -13,8 +13,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digests;
-use crate::directory::{DATA, Directory, STATE, check_root, open_directory, sync_parents};
-use crate::error::{Error, Result};
+use crate::directory::{DATA, Directory, Root, STATE, open_directory, sync_parents};
+use crate::error::{Error, Result, errno};
 use crate::format::{COUNTED_AT, HEAD_SIZE, Header, LEVEL_AT, Mark, Phase, PhaseRecord, SLOT_SIZE, Slot};
 use crate::lock::Lock;
 use crate::placement::{Place, Shape};
@@ -38,10 +38,13 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
         }
         return Err(Error::Internal("every new upload was removed at once".into()));
     }
+    owner::validate_key(store, chunk.upload_key)?;
     for _ in 0..ATTEMPTS {
         // Without a secret there is no upload with a key either, and if the chunk is refused, no secret is made.
-        if let Some(uid) = owner::known_uid_for_key(store, chunk.upload_key)? {
-            match Upload::open(store, uid).and_then(|upload| receive::receive(&upload, chunk)) {
+        if let Some(root) = store.examine_root_and_owner()?
+            && let Some(uid) = owner::known_uid_for_key(store, root, chunk.upload_key)?
+        {
+            match Upload::open_at(store, root, uid).and_then(|upload| receive::receive(&upload, chunk)) {
                 Err(Error::NotFound { .. }) => {}
                 result => return result,
             }
@@ -83,12 +86,7 @@ impl<'a> New<'a> {
         let state_size = header.state_size().ok_or_else(too_many)?;
         let crc32c = digest::checked_crc32c(chunk)?;
         space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
-        let dir_mode = store.options().dir_mode;
-        if !check_root(store.root(), dir_mode)? {
-            make_root(store)?;
-            // Another call may have made it with other options.
-            check_root(store.root(), dir_mode)?;
-        }
+        examine_or_make_root(store)?;
         Ok(New { store, chunk, header, state_size, crc32c })
     }
 
@@ -196,7 +194,9 @@ impl<'a> New<'a> {
         let make = || make_directory(path, self.store.options().dir_mode);
         let handle = match make() {
             // Somebody cleaned the empty store away in between, or the new directory.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_root(self.store).map(|()| make())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                examine_or_make_root(self.store).map(|_| make())?
+            }
             result => result,
         };
         match handle {
@@ -240,12 +240,23 @@ fn put_in_place(store: &Store, uid: Uid, aside: &Path, place: &Path) -> Result<b
             },
         }
     }
-    Err(Error::os("cannot make room for an upload at", place, crate::error::errno(libc::ENOTEMPTY)))
+    Err(Error::os("cannot make room for an upload at", place, errno(libc::ENOTEMPTY)))
+}
+
+/// The store's directory, which is made if it is not there.
+pub(crate) fn examine_or_make_root(store: &Store) -> Result<Root> {
+    if let Some(root) = store.examine_root_and_owner()? {
+        return Ok(root);
+    }
+    make_root(store)?;
+    // Another call may have made it with other options, or another user.
+    let missing = || Error::os("cannot open the store", store.root(), errno(libc::ENOENT));
+    store.examine_root_and_owner()?.ok_or_else(missing)
 }
 
 /// Makes the store's directory if it is not there. Only its last component: a missing parent is a mistake in the path,
 /// or a volume that is not mounted.
-pub(crate) fn make_root(store: &Store) -> Result<()> {
+fn make_root(store: &Store) -> Result<()> {
     let root = store.root();
     match make_directory(root, store.options().dir_mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

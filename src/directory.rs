@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, errno};
 use crate::seam;
 use crate::sys::{self, Status};
 
@@ -39,23 +39,111 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
-/// Refuses a root that anybody can write into: they could put anything in an upload's place. A sticky one (as `/tmp` is)
-/// keeps what is ours; whoever chose such a mode for the store's own directories wants it so. Says whether it is there.
-pub(crate) fn check_root(root: &Path, dir_mode: u32) -> Result<bool> {
-    const STICKY: u32 = 0o1000;
-    const OTHERS_WRITE: u32 = 0o002;
-    match root.metadata() {
-        Ok(metadata) if (metadata.mode() & (STICKY | OTHERS_WRITE) == OTHERS_WRITE) && dir_mode & OTHERS_WRITE == 0 => {
-            let action = "anybody can write into the store, and it is not sticky:";
-            Err(Error::os(action, root, io::Error::from_raw_os_error(libc::EPERM)))
+/// The store's directory as this call found it, which decides whose files the call may use.
+///
+/// Every upload and every record of the store is opened through this. Where every user can make files in the store, a
+/// user could make a file there before the store does: the call uses only files of its own user and of root.
+#[derive(Clone, Copy)]
+pub(crate) struct Root {
+    owner: u32,
+    group: u32,
+    mode: u32,
+    /// Whether users who are no members of the directory's group can make files in it.
+    open_to_others: bool,
+}
+
+const OTHERS_WRITE: u32 = 0o002;
+
+impl Root {
+    /// `None` if there is no directory. Refuses a symbolic link, and a directory in which another user can put a file in the
+    /// place of an upload: every user can write into it, and it is not sticky (as `/tmp` is) or belongs to another user. A
+    /// caller that chose such a mode for the store's own directories wants this.
+    pub(crate) fn examine(path: &Path, dir_mode: u32) -> Result<Option<Root>> {
+        const STICKY: u32 = 0o1000;
+        let metadata = match path.symlink_metadata() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(None),
+            result => result.map_err(|error| Error::os("cannot examine", path, error))?,
+        };
+        if metadata.is_symlink() {
+            return Err(refused("a symbolic link is in the place of the store:", path));
         }
-        // What cannot be examined will say so when it is used.
-        result => Ok(result.is_ok()),
+        let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode());
+        let open_to_others = mode & OTHERS_WRITE != 0 && dir_mode & OTHERS_WRITE == 0;
+        if open_to_others && mode & STICKY == 0 {
+            return Err(refused("anybody can write into the store, and it is not sticky:", path));
+        }
+        if open_to_others && !is_trusted(owner) {
+            return Err(refused("anybody can write into the store, and it belongs to another user:", path));
+        }
+        Ok(Some(Root { owner, group, mode, open_to_others }))
+    }
+
+    /// Refuses a store's directory that another user made in a directory like `/tmp`, unless that user shares it with a group
+    /// of the caller. Asked where a planted directory could do harm: at the opening, and before a key or a new upload.
+    pub(crate) fn check_owner(self, path: &Path) -> Result<()> {
+        const GROUP_WRITES: u32 = 0o020;
+        let in_public = || {
+            let above = path.parent().and_then(|parent| parent.symlink_metadata().ok());
+            above.is_some_and(|above| above.mode() & OTHERS_WRITE != 0)
+        };
+        let shared = || self.mode & GROUP_WRITES != 0 && sys::is_in_group(self.group);
+        if is_trusted(self.owner) || !in_public() || shared() {
+            return Ok(());
+        }
+        Err(refused("another user made the store in a directory that anybody can write into:", path))
+    }
+
+    /// Whether the caller may use a file or directory with this owner and mode that is in the store.
+    pub(crate) fn admits(self, owner: u32, mode: u32) -> bool {
+        !self.open_to_others || (is_trusted(owner) && mode & OTHERS_WRITE == 0)
+    }
+
+    /// Whether the caller may use whatever is in the store.
+    pub(crate) fn admits_all(self) -> bool {
+        !self.open_to_others
+    }
+
+    /// Opens the directory of an upload. `None` if there is none, or if something else is there.
+    pub(crate) fn open(self, path: PathBuf) -> Result<Option<Directory>> {
+        let Some(dir) = Directory::open(path)? else { return Ok(None) };
+        if self.open_to_others {
+            let metadata = dir.handle.metadata().map_err(|error| Error::os("cannot examine", &dir.path, error))?;
+            if !self.admits(metadata.uid(), metadata.mode()) {
+                return Err(refused("another user made or can change", &dir.path));
+            }
+        }
+        Ok(Some(dir))
+    }
+
+    /// Opens a file of the store itself. `None` if there is none.
+    pub(crate) fn open_record(self, path: &Path, options: &OpenOptions) -> Result<Option<(File, Status)>> {
+        let file = match options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(|error| Error::os("cannot open", path, error))?,
+        };
+        let status = sys::status(&file).map_err(|error| Error::os("cannot examine", path, error))?;
+        if !status.is_file {
+            return Err(refused("cannot use (it is no regular file)", path));
+        }
+        // A second name could be a link that another user made to a file of ours.
+        if !self.admits(status.owner, status.mode) || (self.open_to_others && status.links > 1) {
+            return Err(refused("another user made or can change", path));
+        }
+        Ok(Some((file, status)))
     }
 }
 
+/// Whether this user is the caller's or root.
+pub(crate) fn is_trusted(user: u32) -> bool {
+    user == 0 || user == sys::effective_user()
+}
+
+pub(crate) fn refused(action: &str, path: &Path) -> Error {
+    Error::os(action, path, errno(libc::EPERM))
+}
+
 impl Directory {
-    /// `None` if there is none, or something else stands there.
+    /// `None` if there is none, or something else stands there. Directories of uploads are opened by [`Root::open`].
     pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {
         match open_directory(&path) {
             Ok(handle) => Ok(Some(Directory { handle, path })),

@@ -67,7 +67,8 @@ fn erase(dir: &Directory) -> Result<LeftPart> {
 
 /// Empties a directory in which no upload is any more, at the place of one with a key. False if there is one.
 pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
-    let Some(dir) = Directory::open(place.to_owned())? else { return Ok(true) };
+    let Some(root) = store.examine_root()? else { return Ok(true) };
+    let Some(dir) = root.open(place.to_owned())? else { return Ok(true) };
     let erased = match Upload::open_in(store, uid, dir.try_clone()?)? {
         // With a key it is created aside: here, power loss took the mark of its end.
         Some(upload) if upload.opened.phase().is_some_and(|record| !record.phase.is_upload()) => erase_upload(&upload),
@@ -144,7 +145,7 @@ fn clean(
     idle: &impl Fn(SystemTime) -> Duration,
 ) -> Result<Option<(Removed, LeftPart)>> {
     let removed = |phase, left| Ok(Some((Removed { uid: entry.uid, phase }, left)));
-    let Some(dir) = Directory::open(entry.path.clone())? else { return Ok(None) };
+    let Some(dir) = entry.open()? else { return Ok(None) };
     let expired =
         |dir: &Directory, age: Option<Duration>| dir.last_activity().map(|at| age.is_some_and(|age| idle(at) >= age));
     let upload = match Upload::open_in(store, entry.uid, dir.try_clone()?) {

@@ -3,18 +3,21 @@
 use std::fs::ReadDir;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::create::ASIDE;
+use crate::directory::{Directory, Root};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::upload::Upload;
 use crate::{Listed, Uid, inspect};
 
-/// The directories in a store that carry the name of an upload; what else lies there is skipped.
+/// The directories in a store that carry the name of an upload; what else lies there is skipped, and what other users put
+/// there.
 pub(crate) struct Entries {
     /// `None` if the store does not exist.
-    names: Option<ReadDir>,
+    names: Option<(Root, ReadDir)>,
     root: PathBuf,
     prefix: String,
 }
@@ -25,20 +28,34 @@ pub(crate) struct Entry {
     pub path: PathBuf,
     /// Whether it is one in which an upload is, or was, being built aside.
     pub aside: bool,
+    root: Root,
+}
+
+impl Entry {
+    pub(crate) fn open(&self) -> Result<Option<Directory>> {
+        self.root.open(self.path.clone())
+    }
 }
 
 impl Entries {
     pub(crate) fn of(store: &Store) -> Result<Entries> {
-        let names = match std::fs::read_dir(store.root()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            result => Some(result.map_err(|error| Error::os("cannot list", store.root(), error))?),
+        let names = match store.examine_root()? {
+            None => None,
+            Some(root) => match std::fs::read_dir(store.root()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                result => Some((root, result.map_err(|error| Error::os("cannot list", store.root(), error))?)),
+            },
         };
         Ok(Entries { names, root: store.root().to_owned(), prefix: store.options().prefix.clone() })
     }
 
-    fn entry(&self, name: &[u8]) -> Option<Entry> {
+    fn entry(&self, root: Root, name: &[u8]) -> Option<Entry> {
         let (uid, aside) = parse_name(&self.prefix, name)?;
-        Some(Entry { uid, path: self.root.join(std::ffi::OsStr::from_bytes(name)), aside })
+        let path = self.root.join(std::ffi::OsStr::from_bytes(name));
+        // Where nobody else can make files, nothing is asked.
+        let admitted = root.admits_all()
+            || path.symlink_metadata().is_ok_and(|metadata| root.admits(metadata.uid(), metadata.mode()));
+        admitted.then_some(Entry { uid, path, aside, root })
     }
 }
 
@@ -60,9 +77,11 @@ impl Iterator for Entries {
 
     fn next(&mut self) -> Option<Result<Entry>> {
         loop {
-            match self.names.as_mut()?.next()? {
+            let (root, names) = self.names.as_mut()?;
+            let root = *root;
+            match names.next()? {
                 Ok(name) => {
-                    if let Some(entry) = self.entry(name.file_name().as_bytes()) {
+                    if let Some(entry) = self.entry(root, name.file_name().as_bytes()) {
                         return Some(Ok(entry));
                     }
                 }
@@ -95,7 +114,9 @@ impl Iterator for List {
         loop {
             let listed = match self.entries.next()? {
                 Ok(entry) if entry.aside => continue,
-                Ok(entry) => Upload::open(&self.store, entry.uid).and_then(|upload| inspect::listed(&upload)),
+                Ok(entry) => {
+                    Upload::open_at(&self.store, entry.root, entry.uid).and_then(|upload| inspect::listed(&upload))
+                }
                 Err(error) => Err(error),
             };
             // Removed in between, half-made, or somebody else's.

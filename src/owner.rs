@@ -1,15 +1,15 @@
 //! Whose an upload is, and the names that clients make for theirs: what HMAC-SHA-256 (RFC 2104) makes of secrets.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::directory::{Directory, sync_parents};
+use crate::directory::{Directory, Root, sync_parents, touch};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::{MAX_OWNER, MAX_UPLOAD_KEY, MIN_BARE_UPLOAD_KEY, Uid, create, sys};
@@ -65,9 +65,8 @@ pub(crate) fn uid_for_key(store: &Store, key: &[u8]) -> Result<Uid> {
 }
 
 /// The same, unless the store has no secret yet: then there is no upload with a key in it either.
-pub(crate) fn known_uid_for_key(store: &Store, key: &[u8]) -> Result<Option<Uid>> {
-    validate_key(store, key)?;
-    Ok(read_secret(&secret_path(store))?.map(|secret| derive(store, key, secret)))
+pub(crate) fn known_uid_for_key(store: &Store, root: Root, key: &[u8]) -> Result<Option<Uid>> {
+    Ok(read_secret(root, &secret_path(store))?.map(|secret| derive(store, key, secret)))
 }
 
 fn derive(store: &Store, key: &[u8], secret: [u8; SECRET_SIZE]) -> Uid {
@@ -88,34 +87,36 @@ const SECRET_SIZE: usize = 32;
 /// keys lead to other uploads from there on. Using it keeps it.
 fn secret(store: &Store) -> Result<[u8; SECRET_SIZE]> {
     let path = secret_path(store);
-    if let Some(secret) = read_secret(&path)? {
+    if let Some(root) = store.examine_root_and_owner()?
+        && let Some(secret) = read_secret(root, &path)?
+    {
         return Ok(secret);
     }
-    create::make_root(store)?;
+    let root = create::examine_or_make_root(store)?;
     // Who makes it excludes the others, and looks again: the first one's stands.
-    let root = Directory::open(store.root().to_owned())?
+    let directory = Directory::open(store.root().to_owned())?
         .ok_or_else(|| Error::os("cannot open", store.root(), crate::error::errno(libc::ENOENT)))?;
-    let _exclusive = root.lock_exclusively()?;
-    if let Some(secret) = read_secret(&path)? {
+    let _exclusive = directory.lock_exclusively()?;
+    if let Some(secret) = read_secret(root, &path)? {
         return Ok(secret);
     }
     let secret: [u8; SECRET_SIZE] = sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?;
-    let new = path.with_file_name(format!("{}secret.new", store.options().prefix));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&new)?;
+    let write = |new: &Path| -> io::Result<()> {
+        // What a call left that was killed here. A file of another user may have to stay.
+        let _ = std::fs::remove_file(new);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         file.set_permissions(Permissions::from_mode(store.options().state_mode()))?;
-        file.write_all(&secret)?;
+        file.write_all_at(&secret, 0)?;
         // Keys that clients hold lead to uploads through it, so it is synced at every level.
         file.sync_all()?;
-        std::fs::rename(&new, &path)
+        std::fs::rename(new, &path)
     };
-    write().map_err(|error| Error::os("cannot make", &path, error))?;
+    let new = |part: &str| path.with_file_name(format!("{}secret{part}.new", store.options().prefix));
+    let written = match write(&new("")) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => write(&new(&format!(".{}", Uid::random()?))),
+        result => result,
+    };
+    written.map_err(|error| Error::os("cannot make", &path, error))?;
     sync_parents(store.root())?;
     Ok(secret)
 }
@@ -125,17 +126,15 @@ fn secret_path(store: &Store) -> PathBuf {
 }
 
 /// `None` if there is none, or what is there is not whole.
-fn read_secret(path: &Path) -> Result<Option<[u8; SECRET_SIZE]>> {
-    let failed = |error| Error::os("cannot read", path, error);
-    let file: File = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut bytes = Vec::new();
-    (&file).take(SECRET_SIZE as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    crate::directory::touch(&file);
-    Ok(bytes.try_into().ok().filter(|secret| *secret != [0; SECRET_SIZE]))
+fn read_secret(root: Root, path: &Path) -> Result<Option<[u8; SECRET_SIZE]>> {
+    let Some((file, status)) = root.open_record(path, OpenOptions::new().read(true))? else { return Ok(None) };
+    if status.size != SECRET_SIZE as u64 {
+        return Ok(None);
+    }
+    let mut secret = [0; SECRET_SIZE];
+    file.read_exact_at(&mut secret, 0).map_err(|error| Error::os("cannot read", path, error))?;
+    touch(&file);
+    Ok(Some(secret).filter(|secret| *secret != [0; SECRET_SIZE]))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The store: an absolute path and options, nothing more. Nothing is kept open or in memory between calls, so any
 //! thread, process or forked child may make any call.
 
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
-use crate::directory::check_root;
+use crate::directory::{Root, is_trusted, refused};
 use crate::error::{Error, Result};
+use crate::sys::effective_user;
 use crate::trust::Boot;
 use crate::upload::Upload;
 use crate::{
@@ -32,10 +34,17 @@ impl Store {
     ///
     /// The directory and its parents need not exist; of those that do not, the first chunk makes the last component.
     ///
+    /// Symbolic links are resolved now: later calls use the path without links, as [`Store::root`] shows it, even if a link
+    /// is changed. A link that is put in the place of the store afterwards is refused.
+    ///
+    /// Other users must not be able to exchange the store. If anybody can write into its directory, that must be sticky and
+    /// belong to the caller or root; then only files of the caller and of root are used in it. A store directly in a directory
+    /// like `/tmp` must belong to the caller or root, or be writable for a group of the caller.
+    ///
     /// # Errors
     /// `invalid_argument` for an empty path, one with NUL, or options no store can work with; `io` if the path is on a network file
-    /// system, where what is promised cannot be kept, or cannot be examined, or if anybody can write into it and it is not
-    /// sticky (`EPERM`).
+    /// system, where what is promised cannot be kept, or cannot be resolved or examined; `io` with `EPERM` if another user could
+    /// exchange the store, or made the symbolic link that is the path's last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         // Nothing else refers to it, so the linker of a static library would leave it out.
         std::hint::black_box(&sys::AT_LOAD);
@@ -44,14 +53,20 @@ impl Store {
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
             return Err(Error::InvalidArgument("the store's path is empty or contains NUL".into()));
         }
-        let root = std::path::absolute(path).map_err(|error| Error::os("cannot make absolute", path, error))?;
+        let root = resolve(path)?;
         space::check_file_system(&root)?;
-        check_root(&root, options.dir_mode)?;
+        match Root::examine(&root, options.dir_mode) {
+            // What cannot be examined will say so when it is used.
+            Err(error) if error.os_errno() == Some(libc::EACCES) => {}
+            // A server may open the store as root, and use it as the user who made it.
+            Ok(Some(found)) if effective_user() != 0 => found.check_owner(&root)?,
+            result => drop(result?),
+        }
         let boot = Boot::current()?;
         Ok(Store { root, options, boot, owner: None })
     }
 
-    /// Where the store is: an absolute path.
+    /// Where the store is: an absolute path, resolved when the store was opened.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -199,6 +214,18 @@ impl Store {
         List::of(self)
     }
 
+    /// The store's directory as it is now; `None` if it does not exist.
+    pub(crate) fn examine_root(&self) -> Result<Option<Root>> {
+        Root::examine(&self.root, self.options.dir_mode)
+    }
+
+    /// The same, where another user's directory in the place of the store could do harm.
+    pub(crate) fn examine_root_and_owner(&self) -> Result<Option<Root>> {
+        let root = self.examine_root()?;
+        root.map_or(Ok(()), |root| root.check_owner(&self.root))?;
+        Ok(root)
+    }
+
     fn upload(&self, uid: &str) -> Result<Upload<'_>> {
         Upload::open(self, Uid::parse(uid)?)
     }
@@ -212,6 +239,37 @@ impl Store {
     pub(crate) fn directory(&self, uid: Uid) -> PathBuf {
         self.root.join(format!("{}{uid}", self.options.prefix))
     }
+}
+
+/// The absolute path without symbolic links, as far as it exists. What does not exist yet keeps its name.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let failed = |error| Error::os("cannot resolve", path, error);
+    // Without a slash at the end, after which the kernel would follow a link.
+    let path: PathBuf = std::path::absolute(path).map_err(failed)?.components().collect();
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return path.canonicalize().map_err(failed);
+    };
+    let place = resolve_above(parent).map_err(failed)?.join(name);
+    match place.symlink_metadata() {
+        Ok(link) if link.is_symlink() && !is_trusted(link.uid()) => {
+            Err(refused("another user made the symbolic link in the place of the store:", &place))
+        }
+        Ok(link) if link.is_symlink() => place.canonicalize().map_err(failed),
+        _ => Ok(place),
+    }
+}
+
+fn resolve_above(parent: &Path) -> io::Result<PathBuf> {
+    for existing in parent.ancestors() {
+        match existing.canonicalize() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) => {}
+            result => {
+                let rest = parent.strip_prefix(existing).expect("an ancestor is a prefix");
+                return result.map(|resolved| resolved.join(rest).components().collect());
+            }
+        }
+    }
+    Ok(parent.to_owned())
 }
 
 impl fmt::Debug for Store {

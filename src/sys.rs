@@ -46,6 +46,27 @@ pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     Ok(bytes)
 }
 
+/// The user as which this process acts, now.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: takes no arguments, and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Whether this process acts as a member of this group.
+pub(crate) fn is_in_group(group: u32) -> bool {
+    // SAFETY: takes no arguments, and cannot fail.
+    if unsafe { libc::getegid() } == group {
+        return true;
+    }
+    // SAFETY: with no room for any the kernel only counts the groups.
+    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: `groups` has room for `count` groups.
+    let count = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    groups.contains(&group)
+}
+
 /// Opens `name` in `dir`; never follows a symbolic link, never leaks into a program the process execs.
 pub(crate) fn open_at(dir: &File, name: &CStr, flags: libc::c_int, mode: u32) -> io::Result<File> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW;
@@ -285,6 +306,8 @@ pub(crate) struct Status {
     pub mode: u32,
     pub size: u64,
     pub links: u32,
+    /// The user to whom it belongs.
+    pub owner: u32,
     /// The id of the mount: never used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
     /// kernel does not tell.
     pub mount: Option<u64>,
@@ -298,14 +321,16 @@ pub(crate) fn status(file: &File) -> io::Result<Status> {
 /// The status of `name` in `dir`, a symbolic link's own; of `dir` itself if `name` is empty.
 pub(crate) fn status_at(dir: &File, name: &CStr) -> io::Result<Status> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_MNT_ID_UNIQUE;
+    let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_UID;
     let mut raw = MaybeUninit::<libc::statx>::uninit();
     // SAFETY: `name` is NUL-terminated and outlives the call; `raw` has room for the result.
-    check(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, mask, raw.as_mut_ptr()) })?;
+    check(unsafe {
+        libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, mask | libc::STATX_MNT_ID_UNIQUE, raw.as_mut_ptr())
+    })?;
     // SAFETY: the call succeeded, so it filled `raw`.
     let raw = unsafe { raw.assume_init_ref() };
     let kind = libc::mode_t::from(raw.stx_mode) & libc::S_IFMT;
     let (is_file, mode) = (kind == libc::S_IFREG, u32::from(raw.stx_mode) & 0o7777);
     let mount = (raw.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0).then_some(raw.stx_mnt_id);
-    Ok(Status { is_file, mode, size: raw.stx_size, links: raw.stx_nlink, mount })
+    Ok(Status { is_file, mode, size: raw.stx_size, links: raw.stx_nlink, owner: raw.stx_uid, mount })
 }

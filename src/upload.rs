@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, STATE, sync_parents};
+use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, Root, STATE, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
     self, COUNTED_AT, DOUBT_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark,
@@ -36,8 +36,16 @@ pub(crate) struct Upload<'a> {
 impl<'a> Upload<'a> {
     /// Looks an upload up, as whoever uses this store may see it. One that is unknown, or somebody else's, leaves no trace.
     pub(crate) fn open(store: &'a Store, uid: Uid) -> Result<Upload<'a>> {
+        match store.examine_root()? {
+            Some(root) => Upload::open_at(store, root, uid),
+            None => Err(Error::NotFound { uid: uid.shown() }),
+        }
+    }
+
+    /// The same, in the store's directory as this call has found it.
+    pub(crate) fn open_at(store: &'a Store, root: Root, uid: Uid) -> Result<Upload<'a>> {
         let not_found = || Error::NotFound { uid: uid.shown() };
-        let dir = Directory::open(store.directory(uid))?.ok_or_else(not_found)?;
+        let dir = root.open(store.directory(uid))?.ok_or_else(not_found)?;
         let upload = Upload::open_in(store, uid, dir)?.ok_or_else(not_found)?;
         let there = upload.opened.phase().is_none_or(|record| record.phase.is_upload());
         if there && owner::admits(store, uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }

@@ -205,3 +205,24 @@ pub fn copy_directory(from: &Path, to: &Path) {
         std::fs::copy(from.join(&name), to.join(&name)).unwrap();
     }
 }
+
+/// Runs `body` in a forked child that acts as this user, in these groups alone. Says whether this could be done: it needs root.
+pub fn as_user(user: u32, groups: &[u32], body: impl FnOnce()) -> bool {
+    // SAFETY: takes no arguments.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can act as another user");
+        return false;
+    }
+    let status = in_child(|| {
+        // SAFETY: `groups` has that many.
+        unsafe {
+            assert_eq!(libc::setgroups(groups.len(), groups.as_ptr()), 0);
+            assert_eq!(libc::setgid(user), 0);
+            assert_eq!(libc::setuid(user), 0);
+            libc::umask(0);
+        }
+        body();
+    });
+    assert!(status.success(), "user {user}: {status:?}");
+    true
+}

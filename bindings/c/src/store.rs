@@ -33,10 +33,19 @@ const _: () = handle::shareable::<Store>();
 /// else than a directory is there. A relative path is resolved against the current directory now, not
 /// later. options may be NULL, for the defaults, and may be changed or freed afterwards.
 ///
+/// Symbolic links in the path are resolved now; later calls use the path without links. A link that is put in the
+/// place of the store afterwards is refused: UPLOAD_IO, errno EPERM.
+///
 /// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
 /// the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
-/// with errno EPERM if anybody may write into the directory and it is not sticky, unless dir_mode lets others
-/// write.
+/// with errno EPERM if another user could exchange the store. That is the case if
+/// - anybody may write into the directory, and it is not sticky or belongs neither to the caller nor to root, unless
+///   dir_mode lets others write;
+/// - the last component of path is a symbolic link that belongs neither to the caller nor to root;
+/// - another user made the directory in one like /tmp, and it is not writable for a group of the caller. If the caller
+///   is root, this is checked only when an upload is begun or a key is used.
+/// In a sticky directory that anybody may write into only files of the caller and of root are used; a call that needs
+/// another user's fails with UPLOAD_IO and errno EPERM.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_store_open(
