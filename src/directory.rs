@@ -142,6 +142,13 @@ pub(crate) fn refused(action: &str, path: &Path) -> Error {
     Error::os(action, path, errno(libc::EPERM))
 }
 
+/// Whether the directory `path`, or the file `name` in it, belongs to another user, as far as the caller can tell.
+pub(crate) fn is_foreign(path: &Path, name: &CStr) -> bool {
+    let own = sys::effective_user();
+    let file = path.join(name.to_str().expect("the names above are ASCII"));
+    [path, &file].into_iter().any(|path| path.symlink_metadata().is_ok_and(|there| there.uid() != own))
+}
+
 impl Directory {
     /// `None` if there is none, or something else stands there. Directories of uploads are opened by [`Root::open`].
     pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {

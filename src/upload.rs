@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, Root, STATE, sync_parents};
+use crate::directory::{CLAIM, DATA, Directory, FILE, ORDERED, Root, STATE, is_foreign, sync_parents};
 use crate::error::{Error, Result, errno};
 use crate::format::{
     self, COUNTED_AT, DOUBT_AT, FULL_AT, HASHING_AT, HASHING_SIZE, HEAD_SIZE, Hashing, Header, LEVEL_AT, Mark,
@@ -45,8 +45,14 @@ impl<'a> Upload<'a> {
     /// The same, in the store's directory as this call has found it.
     pub(crate) fn open_at(store: &'a Store, root: Root, uid: Uid) -> Result<Upload<'a>> {
         let not_found = || Error::NotFound { uid: uid.shown() };
-        let dir = root.open(store.directory(uid))?.ok_or_else(not_found)?;
-        let upload = Upload::open_in(store, uid, dir)?.ok_or_else(not_found)?;
+        let path = store.directory(uid);
+        let opened =
+            root.open(path.clone()).and_then(|dir| dir.map_or(Ok(None), |dir| Upload::open_in(store, uid, dir)));
+        let upload = match opened {
+            // An upload of another user of this machine. One of our own that cannot be opened is a fault of this machine.
+            Err(error) if error.os_errno() == Some(libc::EACCES) && is_foreign(&path, STATE) => return Err(not_found()),
+            result => result?.ok_or_else(not_found)?,
+        };
         let there = upload.opened.phase().is_none_or(|record| record.phase.is_upload());
         if there && owner::admits(store, uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunked_upload::{Chunk, ErrorKind, Expiry, Options, Receipt, Result, Store};
+use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Receipt, Result, Store};
 use common::{as_user, bytes, entries, send};
 
 const VICTIM: u32 = 1000;
@@ -304,6 +304,53 @@ fn users_share_a_sticky_directory() {
         }
     }
     assert_eq!(entries(&root).len(), 6, "of each user the secret and the sum");
+}
+
+/// To another user's handle an upload that it cannot read is like an unknown one; a server that locked itself out learns why.
+#[test]
+fn what_another_user_keeps_closed_is_not_found() {
+    let (dir, root) = place();
+    let uid_file = dir.path().join("uid");
+    std::fs::create_dir(&root).unwrap();
+    std::os::unix::fs::chown(&root, None, Some(GROUP)).unwrap();
+    set_mode(&root, 0o2770);
+    let store = open(&root);
+    let make = || {
+        let uid = send(&store, "", &bytes(20), 10, 0).unwrap().upload_uid;
+        std::fs::write(&uid_file, uid.as_str()).unwrap();
+    };
+    if !as_user(VICTIM, &[GROUP], make) {
+        return;
+    }
+    let uid = std::fs::read_to_string(&uid_file).unwrap();
+    // First the directory is closed, then only `state`.
+    for mode in [0o700, 0o755] {
+        set_mode(&root.join(&uid), mode);
+        as_user(ATTACKER, &[GROUP], || {
+            for error in [
+                store.get(&uid).unwrap_err(),
+                store.inspect(&uid, 0).unwrap_err(),
+                send(&store, &uid, &bytes(20), 10, 1).unwrap_err(),
+                store.remove(&uid).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::NotFound { .. }), "{error}");
+                assert!(!format!("{error} {error:?}").contains(&uid));
+            }
+            assert_eq!(store.list().unwrap().count(), 0);
+            assert_eq!(store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap().failed_count, 1, "an administrator");
+        });
+    }
+    for (path, mode) in [(root.join(&uid), 0), (root.join(&uid), 0o700), (root.join(&uid).join("state"), 0)] {
+        set_mode(&path, mode);
+        as_user(VICTIM, &[GROUP], || match store.get(&uid).unwrap_err() {
+            Error::Incomplete { .. } => assert_eq!(mode, 0o700),
+            error => {
+                assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EACCES)), "{error}");
+                assert_eq!(error.path(), Some(&*path));
+                assert!(!error.to_string().contains(&uid), "{error}");
+            }
+        });
+    }
 }
 
 // --- symbolic links ---
