@@ -15,7 +15,7 @@ use crate::error::{Error, Result, errno};
 use crate::format::{COUNTED_AT, Phase as Recorded};
 use crate::list::Entries;
 use crate::store::Store;
-use crate::trust::Trust;
+use crate::trust::{Trust, UNKNOWN};
 use crate::upload::Upload;
 use crate::{Phase, inspect, seam};
 
@@ -171,13 +171,14 @@ impl Sum {
         Ok(Sum { file, path, tag })
     }
 
-    /// `None` if it has to be counted anew.
+    /// `None` if it has to be counted again; always where the kernel does not tell boot and mount, as all sums have the same
+    /// tag there.
     fn read(&self) -> Option<u64> {
         let mut bytes = [0; SUM_SIZE];
         self.file.read_exact_at(&mut bytes, 0).ok()?;
         let (sum, rest) = bytes.split_first_chunk::<8>()?;
         let [tag, check] = [0, 4].map(|at| u32_at(rest, at));
-        (check == crc32c(&bytes[..12]) && tag == self.tag).then(|| u64::from_le_bytes(*sum))
+        (check == crc32c(&bytes[..12]) && tag == self.tag && tag != UNKNOWN).then(|| u64::from_le_bytes(*sum))
     }
 
     fn write(&self, sum: u64) -> Result<()> {

@@ -102,6 +102,18 @@ fn a_sum_that_is_missing_is_counted() {
     begin(&store, 100).unwrap();
 }
 
+/// Where the kernel tells no boot and no mount, each sum could be of another time: it is counted before it is used.
+#[test]
+fn a_sum_of_an_unknown_time_is_counted() {
+    let store = limited(1000);
+    chunked_upload::seam::set_trust_tag(Some(None));
+    begin(&store, 300).unwrap();
+    begin(&store.reopened(Options::default()), 600).unwrap();
+    full(&store, 200);
+    begin(&store, 100).unwrap();
+    chunked_upload::seam::set_trust_tag(None);
+}
+
 /// Two processes that begin uploads at once never get more than the limit; all that is left is used.
 #[test]
 fn processes_together_keep_to_it() {
