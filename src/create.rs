@@ -36,7 +36,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
                 return Ok(new.receipt(uid));
             }
         }
-        return Err(Error::Internal("every new upload was removed at once".into()));
+        return Err(Error::os("every new upload was removed at once in", store.root(), errno(libc::ENOENT)));
     }
     owner::validate_key(store, chunk.upload_key)?;
     for _ in 0..ATTEMPTS {
@@ -56,7 +56,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
             return Ok(new.receipt(uid));
         }
     }
-    Err(Error::Internal("the upload with this key comes and goes".into()))
+    Err(Error::os("the upload with this key comes and goes in", store.root(), errno(libc::EAGAIN)))
 }
 
 /// A `state` of at most this size is written whole at once.

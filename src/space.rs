@@ -10,10 +10,13 @@ use crate::error::{Error, Result, errno};
 use crate::placement::Shape;
 use crate::{seam, sys};
 
-/// File systems that other hosts share, or that a daemon we know nothing of stands behind: locks, renames and syncing
-/// there are not what the engine's promises rest on. Magic numbers from Linux `include/uapi/linux/magic.h` and the
-/// file systems' own sources; see statfs(2).
-const REFUSED: [(u32, &str); 17] = [
+/// File systems that cannot hold a store, with the reason. Other hosts share them, or a daemon serves them of which the engine
+/// knows nothing: locks, renames and syncing there are not what its promises rest on. Others show what the kernel knows, and keep no files. Magic numbers from Linux
+/// `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
+const REFUSED: [(&str, &[(u32, &str)]); 2] =
+    [("other hosts or programs may change it", &SHARED), ("it keeps no files", &WITHOUT_FILES)];
+
+const SHARED: [(u32, &str); 17] = [
     (NFS, "nfs"),
     (0x517b, "smb"),
     (0xff53_4d42, "cifs"),
@@ -33,10 +36,31 @@ const REFUSED: [(u32, &str); 17] = [
     (0x6573_5546, "fuse"),
 ];
 
+const WITHOUT_FILES: [(u32, &str); 18] = [
+    (0x9fa0, "proc"),
+    (0x6265_6572, "sysfs"),
+    (0x0027_e0eb, "cgroup"),
+    (0x6367_7270, "cgroup2"),
+    (0x6462_6720, "debugfs"),
+    (0x7472_6163, "tracefs"),
+    (0x7363_6673, "securityfs"),
+    (0x6265_6570, "configfs"),
+    (0x1cd1, "devpts"),
+    (0xde5e_81e4, "efivarfs"),
+    (0xcafe_4a11, "bpf"),
+    (0x6165_676c, "pstore"),
+    (0x1980_0202, "mqueue"),
+    (0x4249_4e4d, "binfmt_misc"),
+    (0xf97c_ff8c, "selinuxfs"),
+    (0x4341_5d53, "smackfs"),
+    (0x6573_5543, "fusectl"),
+    (0x9584_58f6, "hugetlbfs"),
+];
+
 const NFS: u32 = 0x6969;
 const TMPFS: u32 = 0x0102_1994;
 
-/// Refuses network file systems by name, and says how much room there is where `path` is or will be.
+/// Refuses by name file systems that cannot hold a store, and says how much room there is where `path` is or will be.
 pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
     // What is not there yet will be on the file system of the first directory above it that is.
     let absent = |error: &io::Error| {
@@ -47,9 +71,10 @@ pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
     let file_system = examined.next().unwrap_or_else(|| sys::file_system_at(Path::new("/")));
     let file_system = file_system.map_err(|error| Error::os("cannot examine the file system of", path, error))?;
     let magic = if seam::reach("space:nfs").is_err() { NFS } else { file_system.magic };
-    if let Some((_, name)) = REFUSED.iter().find(|(refused, _)| *refused == magic) {
-        let action = format!("what is promised cannot be kept on a file system of type {name}:");
-        return Err(Error::os(action, path, errno(libc::EOPNOTSUPP)));
+    let named = |list: &[(u32, &'static str)]| list.iter().find(|(number, _)| *number == magic).map(|&(_, name)| name);
+    let refuse = |action: String| Err(Error::os(action, path, errno(libc::EOPNOTSUPP)));
+    if let Some((why, name)) = REFUSED.iter().find_map(|(why, list)| Some((why, named(list)?))) {
+        return refuse(format!("what is promised cannot be kept on a file system of type {name} ({why}):"));
     }
     Ok(file_system.available)
 }

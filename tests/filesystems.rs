@@ -25,56 +25,58 @@ fn store_at(place: &Path, durability: Durability) -> Store {
     Store::open(place.join("uploads"), options).unwrap()
 }
 
-/// The life of two uploads, one on the grid and one off it, with `pause` in the middle.
+/// At each level the life of two uploads, one on the grid and one off it, with `pause` in the middle.
 fn live(place: &Path, pause: &dyn Fn()) {
-    for durability in LEVELS {
-        let store = store_at(place, durability);
-        let file = bytes(1 << 20);
-        let on_grid = send(&store, "", &file, 100_000, 2).unwrap().upload_uid.to_string();
-        for number in [0, 10, 5] {
-            send(&store, &on_grid, &file, 100_000, number).unwrap();
-        }
-        let small = bytes(350);
-        let pieces = cut(&small, CUTS[1]);
-        let piece = |uid: &str, number: usize| {
-            let chunk = chunked_upload::Chunk {
-                upload_uid: uid,
-                total_size: 350,
-                chunk_number: number as u64,
-                chunk_count: 4,
-                content: pieces[number],
-                ..Default::default()
-            };
-            store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
-        };
-        let off_grid = piece("", 3);
-        piece(&off_grid, 1);
-        pause();
-        // An orderly unmount writes everything; what was received is read again, and there.
-        assert_eq!(store.inspect(&on_grid, 0).unwrap().received_count, 4);
-        assert_eq!(store.verify(&on_grid).unwrap().damaged_count, 0);
-        for number in 0..chunk_count(&file, 100_000) {
-            send(&store, &on_grid, &file, 100_000, number).unwrap();
-        }
-        for number in [0, 2] {
-            piece(&off_grid, number);
-        }
-        assert_eq!(std::fs::read(store.get(&off_grid).unwrap().path).unwrap(), small);
-        pause();
-        assert_eq!(std::fs::read(store.get(&on_grid).unwrap().path).unwrap(), file);
-        let destination = place.join(format!("moved at level {}", durability.name()));
-        assert_eq!(std::fs::read(store.move_to(&on_grid, &destination, false).unwrap().path).unwrap(), file);
-        assert_eq!(store.inspect(&on_grid, 0).unwrap().phase, Phase::Gone);
-        // From one kind of file system to another.
-        let elsewhere = tempfile::tempdir().unwrap();
-        let moved = store.move_to(&off_grid, elsewhere.path().join("moved"), false).unwrap();
-        assert_eq!(std::fs::read(moved.path).unwrap(), small);
-        assert_eq!(store.get(&off_grid).unwrap_err().kind(), ErrorKind::Gone);
-        for uid in [on_grid, off_grid] {
-            store.remove(&uid).unwrap();
-        }
-        assert_eq!(entries(store.root()), [""; 0]);
+    LEVELS.into_iter().for_each(|durability| live_at(place, durability, pause));
+}
+
+fn live_at(place: &Path, durability: Durability, pause: &dyn Fn()) {
+    let store = store_at(place, durability);
+    let file = bytes(1 << 20);
+    let on_grid = send(&store, "", &file, 100_000, 2).unwrap().upload_uid.to_string();
+    for number in [0, 10, 5] {
+        send(&store, &on_grid, &file, 100_000, number).unwrap();
     }
+    let small = bytes(350);
+    let pieces = cut(&small, CUTS[1]);
+    let piece = |uid: &str, number: usize| {
+        let chunk = chunked_upload::Chunk {
+            upload_uid: uid,
+            total_size: 350,
+            chunk_number: number as u64,
+            chunk_count: 4,
+            content: pieces[number],
+            ..Default::default()
+        };
+        store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
+    };
+    let off_grid = piece("", 3);
+    piece(&off_grid, 1);
+    pause();
+    // An orderly unmount writes everything; what was received is read again, and there.
+    assert_eq!(store.inspect(&on_grid, 0).unwrap().received_count, 4);
+    assert_eq!(store.verify(&on_grid).unwrap().damaged_count, 0);
+    for number in 0..chunk_count(&file, 100_000) {
+        send(&store, &on_grid, &file, 100_000, number).unwrap();
+    }
+    for number in [0, 2] {
+        piece(&off_grid, number);
+    }
+    assert_eq!(std::fs::read(store.get(&off_grid).unwrap().path).unwrap(), small);
+    pause();
+    assert_eq!(std::fs::read(store.get(&on_grid).unwrap().path).unwrap(), file);
+    let destination = place.join(format!("moved at level {}", durability.name()));
+    assert_eq!(std::fs::read(store.move_to(&on_grid, &destination, false).unwrap().path).unwrap(), file);
+    assert_eq!(store.inspect(&on_grid, 0).unwrap().phase, Phase::Gone);
+    // From one kind of file system to another.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = store.move_to(&off_grid, elsewhere.path().join("moved"), false).unwrap();
+    assert_eq!(std::fs::read(moved.path).unwrap(), small);
+    assert_eq!(store.get(&off_grid).unwrap_err().kind(), ErrorKind::Gone);
+    for uid in [on_grid, off_grid] {
+        store.remove(&uid).unwrap();
+    }
+    assert_eq!(entries(store.root()), [""; 0]);
 }
 
 fn on_image(kind: &str) {
@@ -147,4 +149,21 @@ fn on_fuse() {
     let error = send(&before, "", &bytes(10), 10, 0).unwrap_err();
     assert_eq!(error.os_errno(), Some(libc::EOPNOTSUPP), "{error}");
     assert_eq!(entries(below.path()), ["uploads"], "nothing is made there");
+}
+
+/// What shows the kernel's own data keeps no files.
+#[test]
+fn in_the_kernel_s_own_file_systems() {
+    for (path, name) in [("/proc", "proc"), ("/proc/uploads", "proc"), ("/sys", "sysfs"), ("/dev/pts", "devpts")] {
+        let error = Store::open(path, Options::default()).unwrap_err();
+        assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EOPNOTSUPP)), "{error}");
+        assert!(error.to_string().contains(&format!("of type {name} ")), "{error}");
+    }
+    let memory = tempfile::tempdir().unwrap();
+    let before = Store::open(memory.path(), Options::default()).unwrap();
+    if !succeeds("mount", &["-t", "proc", "proc", memory.path().to_str().unwrap()]) {
+        return common::skip("proc cannot be mounted here");
+    }
+    let _mounted = Mounted(memory.path());
+    assert_eq!(send(&before, "", &bytes(10), 10, 0).unwrap_err().os_errno(), Some(libc::EOPNOTSUPP));
 }

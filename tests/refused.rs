@@ -322,6 +322,25 @@ fn a_network_file_system_is_refused_by_name() {
     assert!(!store.root().exists());
 }
 
+/// Where every new directory vanishes, that is no defect of the library.
+#[test]
+fn a_place_that_keeps_nothing_is_named() {
+    let store = TestStore::new();
+    let root = store.root().to_owned();
+    seam::set_hook(Some(Rc::new(move |step| {
+        if step == "create:directory" {
+            entries(&root).iter().for_each(|name| drop(std::fs::remove_dir(root.join(name))));
+        }
+        Ok(())
+    })));
+    let key = Chunk { upload_key: b"a key of sixteen", ..good() };
+    let errors = [&good(), &key].map(|chunk| store.handle_chunk(chunk).unwrap_err());
+    seam::set_hook(None);
+    for error in errors {
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(store.root())), "{error}");
+    }
+}
+
 #[test]
 fn a_state_of_garbage_is_an_error_with_its_path() {
     let store = TestStore::new();
