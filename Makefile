@@ -69,6 +69,9 @@ wheel: $(VENV)/.wheel ## the Python package: build/wheels/*.whl, installed into 
 demo: $(VENV)/.wheel ## send FILE= (a large one is made when left out) over HTTP, in pieces, and compare
 	$(BIN)/python demo/demo.py $${FILE:+"$$FILE"}
 
+# Tests need a place for temporary files where all levels of durability are allowed.
+export TMPDIR := $(shell tests/tmpdir)
+
 # --- all of it ---------------------------------------------------------------------------------------------------
 
 test: export UPLOAD_SKIPPED := $(CURDIR)/build/skipped

@@ -607,7 +607,8 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
  * place of the store afterwards is refused: UPLOAD_IO, errno EPERM.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
- * the file system is one on which uploads are not safe (a network file system) or cannot be asked, or
+ * the file system is one on which uploads are not safe (a network file system; at the levels UPLOAD_DURABILITY_COMPLETE
+ * and UPLOAD_DURABILITY_CHUNK also one without a journal, such as ext2) or cannot be asked, or
  * with errno EPERM if another user could exchange the store. That is the case if
  * - anybody may write into the directory, and it is not sticky or belongs neither to the caller nor to root, unless
  *   dir_mode lets others write;

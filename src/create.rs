@@ -85,7 +85,7 @@ impl<'a> New<'a> {
         let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
         let state_size = header.state_size().ok_or_else(too_many)?;
         let crc32c = digest::checked_crc32c(chunk)?;
-        space::check_room(store.root(), chunk.total_size, store.options().min_free_space)?;
+        space::check_room(store.root(), chunk.total_size, store.options())?;
         examine_or_make_root(store)?;
         Ok(New { store, chunk, header, state_size, crc32c })
     }

@@ -3,18 +3,22 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::error::{Error, Result, errno};
 use crate::placement::Shape;
-use crate::{seam, sys};
+use crate::{Durability, Options, seam, sys};
 
 /// File systems that cannot hold a store, with the reason. Other hosts share them, or a daemon serves them of which the engine
-/// knows nothing: locks, renames and syncing there are not what its promises rest on. Others show what the kernel knows, and keep no files. Magic numbers from Linux
+/// knows nothing: locks, renames and syncing there are not what its promises rest on. Others have no permissions, and inode
+/// numbers that change. Others show what the kernel knows, and keep no files. Magic numbers from Linux
 /// `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
-const REFUSED: [(&str, &[(u32, &str)]); 2] =
-    [("other hosts or programs may change it", &SHARED), ("it keeps no files", &WITHOUT_FILES)];
+const REFUSED: [(&str, &[(u32, &str)]); 3] = [
+    ("other hosts or programs may change it", &SHARED),
+    ("it keeps no permissions", &WITHOUT_PERMISSIONS),
+    ("it keeps no files", &WITHOUT_FILES),
+];
 
 const SHARED: [(u32, &str); 17] = [
     (NFS, "nfs"),
@@ -34,6 +38,15 @@ const SHARED: [(u32, &str); 17] = [
     (0xaad7_aaea, "panfs"),
     (0x1983_0326, "beegfs"),
     (0x6573_5546, "fuse"),
+];
+
+const WITHOUT_PERMISSIONS: [(u32, &str); 6] = [
+    (0x4d44, "vfat"),
+    (0x2011_bab0, "exfat"),
+    (0x5346_544e, "ntfs"),
+    (0x7366_746e, "ntfs3"),
+    (0x4244, "hfs"),
+    (0xf995_e849, "hpfs"),
 ];
 
 const WITHOUT_FILES: [(u32, &str); 18] = [
@@ -57,18 +70,33 @@ const WITHOUT_FILES: [(u32, &str); 18] = [
     (0x9584_58f6, "hugetlbfs"),
 ];
 
+/// File systems without a journal or a log: after power loss they may have kept a rename and lost the removal before it. `ext2`
+/// and `ext4` share one number, see [`ext_without_journal`].
+const UNORDERED: [(u32, &str); 8] = [
+    (0x137f, "minix"),
+    (0x138f, "minix"),
+    (0x2468, "minix"),
+    (0x2478, "minix"),
+    (0x4d5a, "minix"),
+    (0x0001_1954, "ufs"),
+    (0x482b, "hfsplus"),
+    (0x1501_3346, "udf"),
+];
+
+const EXT: u32 = 0xef53;
 const NFS: u32 = 0x6969;
 const TMPFS: u32 = 0x0102_1994;
 
-/// Refuses by name file systems that cannot hold a store, and says how much room there is where `path` is or will be.
-pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
+/// Refuses by name file systems that cannot keep what this level promises, and says how much room there is where `path` is or
+/// will be.
+pub(crate) fn check_file_system(path: &Path, durability: Durability) -> Result<u64> {
     // What is not there yet will be on the file system of the first directory above it that is.
     let absent = |error: &io::Error| {
         matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP))
     };
-    let mut examined =
-        path.ancestors().map(sys::file_system_at).skip_while(|answer| answer.as_ref().is_err_and(absent));
-    let file_system = examined.next().unwrap_or_else(|| sys::file_system_at(Path::new("/")));
+    let mut examined = path.ancestors().map(|place| (place, sys::file_system_at(place)));
+    let found = examined.find(|(_, answer)| !answer.as_ref().is_err_and(absent));
+    let (place, file_system) = found.unwrap_or_else(|| (Path::new("/"), sys::file_system_at(Path::new("/"))));
     let file_system = file_system.map_err(|error| Error::os("cannot examine the file system of", path, error))?;
     let magic = if seam::reach("space:nfs").is_err() { NFS } else { file_system.magic };
     let named = |list: &[(u32, &'static str)]| list.iter().find(|(number, _)| *number == magic).map(|&(_, name)| name);
@@ -76,12 +104,46 @@ pub(crate) fn check_file_system(path: &Path) -> Result<u64> {
     if let Some((why, name)) = REFUSED.iter().find_map(|(why, list)| Some((why, named(list)?))) {
         return refuse(format!("what is promised cannot be kept on a file system of type {name} ({why}):"));
     }
+    if durability >= Durability::Complete {
+        let unordered = if magic == EXT { ext_without_journal(place) } else { named(&UNORDERED) };
+        if let Some(name) = unordered {
+            let level = durability.name();
+            return refuse(format!(
+                "level {level} needs a journal, and this file system of type {name} has none (level process needs none):"
+            ));
+        }
+    }
     Ok(file_system.available)
 }
 
+/// The name of the file system at `place`, of the ext family, if it has no journal. Where `/proc` or `/sys` is missing, or another
+/// file system is between (overlayfs), this cannot be told.
+fn ext_without_journal(place: &Path) -> Option<&'static str> {
+    let device = place.metadata().ok()?.dev();
+    let device = format!("{}:{}", libc::major(device), libc::minor(device));
+    let link = std::fs::read_link(format!("/sys/dev/block/{device}")).ok()?;
+    let name = link.file_name()?.to_str()?;
+    let options = std::fs::read_to_string(format!("/proc/fs/ext4/{name}/options"));
+    lacks_journal(options.ok().as_deref(), &std::fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
+}
+
+/// The ext4 driver tells how it handles data if there is a journal. Of the ext2 driver only the mount's type is known.
+fn lacks_journal(options: Option<&str>, mounts: &str, device: &str) -> Option<&'static str> {
+    let ext2 = mounts.lines().any(|mount| {
+        let (place, source) = mount.split_once(" - ").unwrap_or_default();
+        place.split(' ').nth(2) == Some(device) && source.starts_with("ext2 ")
+    });
+    match options {
+        Some(options) if options.lines().any(|option| option.starts_with("data=")) => None,
+        _ if ext2 => Some("ext2"),
+        Some(_) => Some("ext4"),
+        None => None,
+    }
+}
+
 /// Refuses a new upload that would leave less than `min_free_space`.
-pub(crate) fn check_room(root: &Path, total_size: u64, min_free_space: u64) -> Result<()> {
-    let available = check_file_system(root)?;
+pub(crate) fn check_room(root: &Path, total_size: u64, options: &Options) -> Result<()> {
+    let (available, min_free_space) = (check_file_system(root, options.durability)?, options.min_free_space);
     if available < total_size.saturating_add(min_free_space) {
         let action = format!("{total_size} bytes beside {min_free_space} to stay free, of {available}, at");
         return Err(Error::os(action, root, errno(libc::ENOSPC)));
@@ -118,5 +180,28 @@ fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
     match sys::allocate(data, window.start, window.end - window.start) {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_told_by_the_driver_or_by_the_mount() {
+        let mounts =
+            "45 27 7:1 / /a rw - ext4 /dev/loop1 rw\n46 27 7:2 / /b rw,relatime shared:1 - ext2 /dev/loop2 rw\n";
+        let (with, without) = (Some("rw\nbsddf\ndata=ordered\n"), Some("rw\nnodelalloc\n"));
+        for (options, device, expected) in [
+            (with, "7:1", None),
+            (with, "7:2", None),
+            (without, "7:1", Some("ext4")),
+            (without, "7:2", Some("ext2")),
+            (None, "7:2", Some("ext2")),
+            (None, "7:1", None),
+            (None, "7:3", None),
+        ] {
+            assert_eq!(lacks_journal(options, mounts, device), expected, "{options:?} {device}");
+        }
     }
 }

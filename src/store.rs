@@ -43,7 +43,8 @@ impl Store {
     ///
     /// # Errors
     /// `invalid_argument` for an empty path, one with NUL, or options no store can work with; `io` if the path is on a network file
-    /// system, where what is promised cannot be kept, or cannot be resolved or examined; `io` with `EPERM` if another user could
+    /// system, or at the levels `complete` and `chunk` on one without a journal (as ext2 is), where what is promised cannot be
+    /// kept, or cannot be resolved or examined; `io` with `EPERM` if another user could
     /// exchange the store, or made the symbolic link that is the path's last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         // Nothing else refers to it, so the linker of a static library would leave it out.
@@ -54,7 +55,7 @@ impl Store {
             return Err(Error::InvalidArgument("the store's path is empty or contains NUL".into()));
         }
         let root = resolve(path)?;
-        space::check_file_system(&root)?;
+        space::check_file_system(&root, options.durability)?;
         match Root::examine(&root, options.dir_mode) {
             // What cannot be examined will say so when it is used.
             Err(error) if error.os_errno() == Some(libc::EACCES) => {}

@@ -151,6 +151,39 @@ fn on_fuse() {
     assert_eq!(entries(below.path()), ["uploads"], "nothing is made there");
 }
 
+/// Without a journal, power loss can undo a removal that the engine has built on. Level `process` promises nothing then.
+#[test]
+fn without_a_journal() {
+    for (kind, arguments, name) in
+        [("ext4", &["-O", "^has_journal"][..], "ext4"), ("ext2", &[], "ext2"), ("ext3", &[], "")]
+    {
+        let Some(image) = Image::made_with(&std::env::temp_dir(), kind, 64, arguments) else { continue };
+        let place = image.mountpoint();
+        if name.is_empty() {
+            live(&place, &|| ());
+            continue;
+        }
+        for durability in [Durability::Complete, Durability::Chunk] {
+            let options = Options { durability, ..Options::default() };
+            for path in [place.clone(), place.join("a/b")] {
+                let error = Store::open(path, options.clone()).unwrap_err();
+                assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EOPNOTSUPP)), "{error}");
+                let says = [durability.name(), &format!("of type {name} "), "needs a journal", "level process"];
+                assert!(says.iter().all(|word| error.to_string().contains(word)), "{error}");
+            }
+            // A store that was opened before the file system came there.
+            let Some(memory) = Memory::mount("size=16m") else { continue };
+            let before = Store::open(memory.path().join("uploads"), options).unwrap();
+            assert!(succeeds("mount", &["--bind", place.to_str().unwrap(), memory.path().to_str().unwrap()]));
+            let _over = Mounted(memory.path());
+            let error = send(&before, "", &bytes(10), 10, 0).unwrap_err();
+            assert_eq!(error.os_errno(), Some(libc::EOPNOTSUPP), "{error}");
+            assert!(!place.join("uploads").exists(), "nothing is made there");
+        }
+        live_at(&place, Durability::Process, &|| assert!(image.unmount() && image.mount()));
+    }
+}
+
 /// What shows the kernel's own data keeps no files.
 #[test]
 fn in_the_kernel_s_own_file_systems() {

@@ -28,8 +28,9 @@ use crate::text::Text;
 /// ----------
 /// root : str or os.PathLike
 ///     The directory; made by the first chunk, in a parent that must exist by then. Symbolic links are resolved now. A link
-///     that is put in its place afterwards is refused with Io. So are network file systems, and a directory that another
-///     user could exchange: anybody may write into it and it is not sticky, or another user made it in one like /tmp.
+///     that is put in its place afterwards is refused with Io. So are network file systems; at the levels above "process"
+///     file systems without a journal (ext2, ext4 made without one); and a directory that another user could exchange:
+///     anybody may write into it and it is not sticky, or another user made it in one like /tmp.
 /// max_total_size : int, bytes, default 0
 ///     The largest total_size of a new upload; 0 means no limit.
 /// max_chunk_count : int, default 1,000,000

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 import chunked_upload as cu
 from helpers import send
+
+PLACE = tempfile.gettempdir()
 
 STORE: dict[str, Any] = {
     "max_total_size": 5,
@@ -22,10 +25,10 @@ STORE: dict[str, Any] = {
 THINGS = [
     cu.Receipt("0123456789abcdef", True),
     cu.Upload("0123456789abcdef", "/a/\udcff/file", "ä", 2**63 - 1, 2**32 - 1),
-    cu.Store("/tmp/\udcff", **STORE, dir_mode=0o755, file_mode=0o644),
-    cu.Store("/tmp/s"),
-    cu.Store("/tmp/s", all_owners=True),
-    cu.Store("/tmp/s", **STORE).for_owner(b"\0 ann"),
+    cu.Store(f"{PLACE}/\udcff", **STORE, dir_mode=0o755, file_mode=0o644),
+    cu.Store(f"{PLACE}/s"),
+    cu.Store(f"{PLACE}/s", all_owners=True),
+    cu.Store(f"{PLACE}/s", **STORE).for_owner(b"\0 ann"),
     cu.Inspection("0123456789abcdef", "ä", 9, 3, 6, 2, "receiving", 1.5, (range(0, 1), range(2, 3)), None),
     cu.Verification("complete", 3, 1, (range(1, 2),)),
     cu.Cleaned((cu.Removed("0123456789abcdef", None),), 0, True),
@@ -52,14 +55,14 @@ def test_real_answers_are_pickled_whole(store: cu.Store) -> None:
 
 
 DIFFERENT = [
-    *[cu.Store("/tmp/s", **{name: value}) for name, value in STORE.items()],
-    cu.Store("/tmp/s", dir_mode=0o755),
-    cu.Store("/tmp/s", file_mode=0o644),
-    cu.Store("/tmp/s"),
-    cu.Store("/tmp/s", all_owners=True),
-    cu.Store("/tmp/s", owner=b"ann"),
-    cu.Store("/tmp/s", owner=b"bob"),
-    cu.Store("/tmp/t"),
+    *[cu.Store(f"{PLACE}/s", **{name: value}) for name, value in STORE.items()],
+    cu.Store(f"{PLACE}/s", dir_mode=0o755),
+    cu.Store(f"{PLACE}/s", file_mode=0o644),
+    cu.Store(f"{PLACE}/s"),
+    cu.Store(f"{PLACE}/s", all_owners=True),
+    cu.Store(f"{PLACE}/s", owner=b"ann"),
+    cu.Store(f"{PLACE}/s", owner=b"bob"),
+    cu.Store(f"{PLACE}/t"),
     cu.Receipt("a", True),
     cu.Receipt("a", False),
     cu.Receipt("b", True),
