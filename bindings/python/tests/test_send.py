@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import random
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 import requests
 
 import chunked_upload as cu
+from chunked_upload.cli.keys import user_secret
 from chunked_upload.cli.protocol import MAX_CHUNK
 from chunked_upload.cli.receive import safe_name
 from chunked_upload.cli.send import Sender
@@ -26,6 +29,13 @@ from helpers import HANGS
 
 CHUNK = 64 << 10
 KEY = {"Upload-Key": "a key of sixteen characters"}
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's secret is kept, in these tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
 
 
 class Server:
@@ -96,6 +106,57 @@ def test_a_file_comes_through_and_travels_once(server: Server, tmp_path: Path, c
     assert (server.into / again["name"]).read_bytes() == file.read_bytes(), "nothing is overwritten"
     (server.into / "file.bin").unlink()
     assert send(server, file, status=1)["error"] == "gone"
+
+
+def test_only_the_user_s_secret_leads_to_an_upload(
+    server: Server, tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = file_of(tmp_path / "file.bin", 3)
+    assert send(server, file)["sent_chunks"] == 3
+    secret = state_home / "chunked-upload" / "send.secret"
+    assert [path.name for path in secret.parent.iterdir()] == ["send.secret"]
+    assert secret.stat().st_mode & 0o7777 == 0o600 and secret.stat().st_size == 32
+    assert secret.parent.stat().st_mode & 0o7777 == 0o700
+    assert send(server, file)["sent_chunks"] == 0, "another run goes on"
+    # Everything that others see of the file is the same.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    assert send(server, file)["sent_chunks"] == 3
+
+
+def test_two_first_runs_have_one_secret(state_home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: user_secret(), range(8)))
+    assert len(found) == 1 and None not in found
+    assert [path.name for path in (state_home / "chunked-upload").iterdir()] == ["send.secret"]
+
+
+@pytest.mark.parametrize("what", ["no directory", "open to others", "a link", "a FIFO", "too short", "another user's"])
+def test_without_a_secret_each_run_begins_from_the_start(
+    server: Server, tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    secret = state_home / "chunked-upload" / "send.secret"
+    secret.parent.mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(bytes(32))
+    elsewhere.chmod(0o600)
+    if what == "no directory":
+        monkeypatch.setenv("XDG_STATE_HOME", "/proc/not there")
+    elif what == "a link":
+        secret.symlink_to(elsewhere)
+    elif what == "a FIFO":
+        os.mkfifo(secret, 0o600)
+    else:
+        secret.write_bytes(bytes(31 if what == "too short" else 32))
+        secret.chmod(0o644 if what == "open to others" else 0o600)
+        if what == "another user's":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a file away")
+            os.chown(secret, 1001, -1)
+    file = file_of(tmp_path / "file.bin", 3)
+    assert [send(server, file)["sent_chunks"] for _ in range(2)] == [3, 3]
+    command = [sys.executable, "-m", "chunked_upload", "send", str(file), server.url]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=True)
+    assert "another run cannot go on" in said.stderr
 
 
 def test_a_changed_file_is_another_upload(server: Server, tmp_path: Path) -> None:

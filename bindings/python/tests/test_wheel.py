@@ -19,7 +19,7 @@ def test_the_installed_package_is_tested_and_not_the_tree() -> None:
     assert REPOSITORY / "bindings" not in Path(cu.__file__).parents
 
 
-CLI = ["__init__", "app", "output", "protocol", "receive", "send", "store_commands", "web_server"]
+CLI = ["__init__", "app", "keys", "output", "protocol", "receive", "send", "store_commands", "web_server"]
 
 
 def test_the_wheel_has_types_and_one_library() -> None:

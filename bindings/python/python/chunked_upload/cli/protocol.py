@@ -16,17 +16,6 @@ to itself. Answers are JSON; a failure is ``{"error": name, "message": text}`` w
         Forget it.
 """
 
-import hashlib
-import os
-import socket
-from pathlib import Path
-
 KEY_HEADER = "Upload-Key"
 # A chunk is held in memory by both sides.
 MAX_CHUNK = 64 << 20
-
-
-def key_of(url: str, file: Path, status: os.stat_result) -> str:
-    """The same for the same file, so that a second run goes on with what the first began; another for a changed one."""
-    identity = [url, socket.gethostname(), os.getuid(), file.resolve(), status.st_size, status.st_mtime_ns]
-    return hashlib.sha256("\0".join(map(str, identity)).encode(errors="surrogateescape")).hexdigest()

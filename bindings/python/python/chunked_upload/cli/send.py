@@ -20,7 +20,8 @@ from urllib3.util import Retry
 
 import chunked_upload as cu
 from chunked_upload.cli import output
-from chunked_upload.cli.protocol import KEY_HEADER, MAX_CHUNK, key_of
+from chunked_upload.cli.keys import key_of, user_secret
+from chunked_upload.cli.protocol import KEY_HEADER, MAX_CHUNK
 
 TIMEOUT = (10, 120)  # seconds to connect, and to wait for an answer
 # A server that is restarted is back within half a minute: 0.3 s, 0.6 s, … 19 s.
@@ -49,8 +50,11 @@ class Sender:
         self.status = os.fstat(self.descriptor)
         self.size = self.status.st_size
         self.chunk_count = -(-self.size // chunk_size) or 1  # an empty file is one empty chunk
+        secret = None if new else user_secret()
+        # Whether another run can go on with it.
+        self.resumable = secret is not None
         # Other chunks are another upload.
-        key = secrets.token_hex(32) if new else key_of(self.url, file, self.status)
+        key = secrets.token_hex(32) if secret is None else key_of(secret, self.url, file, self.status)
         self.key = hashlib.sha256(f"{key} {chunk_size}".encode()).hexdigest()
         self._own = threading.local()
 
@@ -174,6 +178,8 @@ def send(file: Path, url: str, connections: int, chunk_size: int, new: bool, as_
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter(f"{url!r} does not begin with http:// or https://", param_hint="URL")
     sender = Sender(url, file, chunk_size, new, as_json)
+    if not (sender.resumable or new or as_json):
+        click.echo("no secret can be kept in your home directory: another run cannot go on with this one", err=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -187,7 +193,8 @@ def send(file: Path, url: str, connections: int, chunk_size: int, new: bool, as_
             answer = sender.finish()
     except KeyboardInterrupt:
         if not as_json:
-            click.echo("interrupted; run the same command again to go on", err=True)
+            how = "run the same command again to go on" if sender.resumable else "another run begins from the start"
+            click.echo(f"interrupted; {how}", err=True)
         raise
     except Refused as refused:
         if refused.name == cu.Gone.name:
