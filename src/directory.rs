@@ -78,13 +78,15 @@ impl Root {
         Ok(Some(Root { owner, group, mode, open_to_others }))
     }
 
-    /// Refuses a store's directory that another user made in a directory like `/tmp`, unless that user shares it with a group
+    /// Refuses a store's directory that another user made below a directory like `/tmp`, unless that user shares it with a group
     /// of the caller. Asked where a planted directory could do harm: at the opening, and before a key or a new upload.
     pub(crate) fn check_owner(self, path: &Path) -> Result<()> {
         const GROUP_WRITES: u32 = 0o020;
+        let is_public = |above: &Metadata| above.mode() & OTHERS_WRITE != 0;
+        // Below a directory of the caller or of root, nobody else can have made it.
         let in_public = || {
-            let above = path.parent().and_then(|parent| parent.symlink_metadata().ok());
-            above.is_some_and(|above| above.mode() & OTHERS_WRITE != 0)
+            let mut above = path.ancestors().skip(1).filter_map(|above| above.symlink_metadata().ok());
+            above.find(|above| is_public(above) || is_trusted(above.uid())).is_some_and(|above| is_public(&above))
         };
         let shared = || self.mode & GROUP_WRITES != 0 && sys::is_in_group(self.group);
         if is_trusted(self.owner) || !in_public() || shared() {

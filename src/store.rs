@@ -38,7 +38,7 @@ impl Store {
     /// is changed. A link that is put in the place of the store afterwards is refused.
     ///
     /// Other users must not be able to exchange the store. If anybody can write into its directory, that must be sticky and
-    /// belong to the caller or root; then only files of the caller and of root are used in it. A store directly in a directory
+    /// belong to the caller or root; then only files of the caller and of root are used in it. A store below a directory
     /// like `/tmp` must belong to the caller or root, or be writable for a group of the caller.
     ///
     /// # Errors

@@ -233,11 +233,15 @@ fn a_planted_name_does_not_keep_a_secret_from_being_made() {
 
 #[test]
 fn a_store_that_another_user_made_is_refused() {
-    for mode in [0o1777, 0o755, 0o750] {
-        let (_dir, root) = place();
+    for (mode, name) in [(0o1777, "uploads"), (0o755, "uploads"), (0o750, "uploads"), (0o755, "above/uploads")] {
+        let (dir, _) = place();
+        let root = dir.path().join(name);
         let opened = open(&root);
         let plant = || {
-            std::fs::create_dir(&root).unwrap();
+            std::fs::create_dir_all(&root).unwrap();
+            if name.contains('/') {
+                set_mode(root.parent().unwrap(), 0o755);
+            }
             set_mode(&root, mode);
         };
         if !as_user(ATTACKER, &[], plant) {
