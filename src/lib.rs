@@ -60,6 +60,7 @@ pub mod seam;
 mod space;
 mod store;
 mod sys;
+mod tail;
 mod trust;
 mod uid;
 mod upload;

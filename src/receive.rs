@@ -11,9 +11,9 @@ use crate::digest::Digests;
 use crate::directory::{DATA, FILE};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Records, SLOT_SIZE, Slot};
-use crate::lock::Lock;
 use crate::on_disk::OnDisk;
 use crate::placement::{Place, Shape};
+use crate::tail::Tail;
 use crate::trust::{self, Trust};
 use crate::upload::Upload;
 use crate::{Chunk, Durability, Receipt, digest, pieces, space, sys};
@@ -236,7 +236,7 @@ impl<'a> Receiving<'a> {
         let place = self.shape.place(held, number, length);
         let slot = match place {
             Place::Own { offset, capacity } => Slot { offset, length, capacity, ..Slot::default() },
-            Place::Tail => self.take_tail(held, length)?,
+            Place::Tail => Tail { upload: self.upload, shape: self.shape, number }.take(length)?,
         };
         self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
@@ -254,67 +254,6 @@ impl<'a> Receiving<'a> {
             .map_err(|error| self.data_error("cannot write", error))?;
         self.upload.reach("receive:written")?;
         Ok(slot)
-    }
-
-    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for one.
-    fn take_tail(&self, held: &Slot, length: u64) -> Result<Slot> {
-        let (upload, number) = (self.upload, self.chunk.chunk_number);
-        let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
-        let (start, limit) = (self.shape.tail_start(), self.shape.data_limit());
-        let mark = upload.records()?.tail();
-        let end = match mark {
-            Some(mark) if upload.trust.believes(mark.tag) => mark.value.max(start),
-            // Where the kernel does not tell, it may be of this boot.
-            Some(mark) if mark.tag == upload.trust.tag() => self.end_of_places(start)?.max(mark.value),
-            // After power loss it may be older or newer than the slots: the tail is behind all of them.
-            _ => self.end_of_places(start)?,
-        };
-        let asked = end.saturating_add(length);
-        let offset = if asked <= limit { Some(end) } else { self.place_left(start, limit, length)? };
-        let offset = offset.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?;
-        if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
-            // Somebody may have had this place before: that record must be off the disk before it is another's.
-            upload.sync_state()?;
-        }
-        let slot = Slot { offset, length, capacity: length, ..Slot::default() };
-        upload.write_tail(end.max(slot.end()), upload.trust.tag())?;
-        upload.write_slot(number, &held.cleared_for(&slot))?;
-        Ok(slot)
-    }
-
-    /// Behind every place on record.
-    fn end_of_places(&self, start: u64) -> Result<u64> {
-        let mut end = start;
-        self.upload.for_each_slot(0, |_, slot| {
-            end = end.max(slot.end());
-            Ok(true)
-        })?;
-        Ok(end)
-    }
-
-    /// Room of this length between `start` and `limit` that is no other chunk's place: what larger chunks left, or records
-    /// that power loss took.
-    fn place_left(&self, start: u64, limit: u64, length: u64) -> Result<Option<u64>> {
-        /// How often the table is read. Each time goes behind a place, and with those in order, behind all that follow.
-        const PASSES: u32 = 64;
-        let mut offset = start;
-        for _ in 0..PASSES {
-            let before = offset;
-            self.upload.for_each_slot(0, |number, slot| {
-                let overlaps = slot.offset < offset.saturating_add(length) && offset < slot.end();
-                if overlaps && number != self.chunk.chunk_number {
-                    offset = slot.end();
-                }
-                Ok(true)
-            })?;
-            if offset.saturating_add(length) > limit {
-                return Ok(None);
-            }
-            if offset == before {
-                return Ok(Some(offset));
-            }
-        }
-        Ok(None)
     }
 
     /// Whether all chunks are there, as far as can be told without locks.
