@@ -73,12 +73,12 @@ impl Shape {
     }
 
     /// The bytes to reserve before `size` bytes are written at `offset`, if they cover the first byte of a window of the
-    /// grid and do not fill it.
+    /// grid and do not fill it. Only a chunk of the grid's full size reserves: one byte would claim a whole window.
     ///
     /// A file that grows within reserved room grows faster, and a full disk is noticed early. Reserving the whole file
     /// at once would let one small request claim the disk.
     pub(crate) fn window(&self, offset: u64, size: u64) -> Option<Range<u64>> {
-        if self.grid == 0 || offset >= self.total_size {
+        if self.grid == 0 || size < self.grid || offset >= self.total_size {
             return None;
         }
         let window = self.grid.saturating_mul(CHUNKS_PER_WINDOW).min(MAX_WINDOW);
@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(shape.window(mib, mib), None, "not at a window's first byte");
         assert_eq!(shape.window(64 * mib, mib), Some(64 * mib..100 * mib));
         assert_eq!(shape.window(100 * mib, mib), None, "off the grid");
+        assert_eq!(shape.window(0, mib - 1), None, "smaller than the grid");
         let tiny = Shape { total_size: 1 << 40, chunk_count: 1 << 37, grid: 8 };
         assert_eq!(tiny.window(0, 8), Some(0..512), "a tiny chunk reserves little");
         let one = Shape { total_size: mib, chunk_count: 1, grid: mib };

@@ -2,8 +2,8 @@
 
 mod common;
 
-use chunked_upload::Options;
-use common::{TestStore, bytes, in_child, seeded_bytes};
+use chunked_upload::{Chunk, Options, Store};
+use common::{Image, TestStore, bytes, crc32c, in_child, seeded_bytes};
 
 /// Bytes this process has read and written through system calls, by /proc/self/io.
 fn transferred() -> (u64, u64) {
@@ -87,6 +87,59 @@ fn a_chunk_s_answer_costs_the_same_in_a_large_table() {
     assert_eq!(store.content(&uid), file);
 }
 
+/// A chunk smaller than the others reserves no window of its grid, or one byte would take the disk of 64 chunks.
+#[test]
+fn one_byte_reserves_no_window() {
+    let Some(image) = Image::make("ext4") else { return };
+    let options = Options { min_free_space: 0, ..Options::default() };
+    let store = Store::open(image.mountpoint().join("uploads"), options).unwrap();
+    let (total, count) = (16 << 20, 4096);
+    let send = |uid: &str, number, content: &[u8]| {
+        let (upload_uid, total_size, chunk_number) = (uid, total, number);
+        let chunk = Chunk { upload_uid, total_size, chunk_number, chunk_count: count, content, ..Chunk::default() };
+        store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
+    };
+    let uid = send("", 1, &[7; 4096]);
+    for number in (0..count).step_by(64) {
+        send(&uid, number, b"x");
+    }
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&store.root().join(&uid).join("data").metadata().unwrap());
+    assert!(blocks * 512 <= 65 * 4096, "{} KiB for 64 bytes and one chunk", blocks / 2);
+}
+
+/// What a forged `state` says of its file name's length does not decide how much memory that takes.
+#[test]
+fn a_forged_length_takes_no_memory() {
+    let store = TestStore::new();
+    let uid = store.first(&bytes(2000), 1000, 0);
+    let path = store.path(&uid, "state");
+    let mut head = std::fs::read(&path).unwrap()[..512].to_vec();
+    let length = 512_u32 << 20;
+    head[12..16].copy_from_slice(&length.to_le_bytes());
+    head[64..].fill(0); // no phase that is believed, so the name is read
+    let check = crc32c(&head[256..320]);
+    head[52..56].copy_from_slice(&check.to_le_bytes());
+    let check = crc32c(&head[..60]);
+    head[60..64].copy_from_slice(&check.to_le_bytes());
+    let state = std::fs::File::create(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&state, &head, 0).unwrap();
+    state.set_len(512 + u64::from(length) + 2 * 32).unwrap();
+    let status = in_child(|| {
+        let before = memory("VmHWM");
+        let error = store.inspect(&uid, 0).unwrap_err();
+        assert!(memory("VmHWM") - before < 16 << 10, "{} KiB", memory("VmHWM") - before);
+        assert_eq!(error.os_errno(), Some(libc::EBADMSG), "{error}");
+    });
+    assert!(status.success());
+}
+
+/// A figure of this process's memory in KiB, by /proc/self/status.
+fn memory(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Memory does not grow with the file or the table, not even for a rewrite.
 #[test]
 fn memory_is_bounded() {
@@ -111,14 +164,9 @@ fn memory_is_bounded() {
         }
         let grown = store.dir.path().join("grown");
         let status = in_child(|| {
-            let resident = || {
-                let text = std::fs::read_to_string("/proc/self/status").unwrap();
-                let line = text.lines().find(|line| line.starts_with("RssAnon")).unwrap();
-                line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-            };
-            let before = resident();
+            let before = memory("RssAnon");
             store.finished(&uid);
-            std::fs::write(&grown, (resident() - before).to_string()).unwrap();
+            std::fs::write(&grown, (memory("RssAnon") - before).to_string()).unwrap();
         });
         assert!(status.success());
         assert_eq!(store.content(&uid), file);

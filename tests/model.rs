@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Phase, Store};
-use common::{TestStore, in_child, join, seeded_bytes};
+use common::{TestStore, crc32c, in_child, join, seeded_bytes};
 use proptest::prelude::*;
 
 /// What an upload should be.
@@ -280,12 +280,6 @@ fn compare_get(store: &Store, uid: &str, model: &mut Model) -> Result<(), TestCa
     };
     prop_assert_eq!(answer, model.get());
     Ok(())
-}
-
-/// Bit by bit, by the definition (RFC 3720 appendix B.4).
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0x82f6_3b78 };
-    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
 fn config(cases: u32) -> ProptestConfig {

@@ -40,6 +40,12 @@ pub fn rounds() -> u64 {
     std::env::var("UPLOAD_ROUNDS").map_or(1, |text| text.parse().expect("a number"))
 }
 
+/// Bit by bit, by the definition (RFC 3720 appendix B.4).
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0x82f6_3b78 };
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
+}
+
 /// The names of the steps a call reaches.
 #[cfg(feature = "test-seams")]
 pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
