@@ -141,6 +141,10 @@ impl Header {
         if u32_at(bytes, 60) != crc32c(&bytes[..60]) {
             return Err("its header fails its checksum");
         }
+        // Both versions had this limit. Without it a forged header decides how much memory the name takes.
+        if u32_at(bytes, 12) as usize > crate::MAX_FILE_NAME {
+            return Err("its file name is too long");
+        }
         let shape = Shape { total_size: u64_at(bytes, 16), chunk_count: u64_at(bytes, 24), grid: u64_at(bytes, 32) };
         let (mut owner, mut expected) = (None, Digests::default());
         if version > BARE_VERSION {
