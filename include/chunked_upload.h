@@ -108,7 +108,8 @@
  * disk before a reboot or a remount.
  *
  * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
- * with other bytes or in uneven sizes can take it to twice the file, never further.
+ * with other bytes or in uneven sizes can take it to twice the file, and to three times if the first chunk
+ * had a wrong size; never further.
  *
  * Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
  * add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
@@ -217,7 +218,8 @@ enum upload_result
   /**
    * A limit of the store's options stands in the way of a new upload, or a chunk would take the
    * upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
-   * say which limit. Nothing was stored. (413)
+   * say which limit. Nothing was stored. After "data_size" a chunk that was to be replaced may be
+   * missing; send refused chunks again when the others are there. (413)
    */
   UPLOAD_LIMIT_EXCEEDED = 2,
   /**

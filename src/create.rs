@@ -212,7 +212,7 @@ impl<'a> New<'a> {
         let data = dir.create_file(DATA, self.store.options().file_mode)?;
         sys::mark_resident(&data, true);
         let offset = match shape.place(&Slot::default(), chunk.chunk_number, size) {
-            Place::Own { offset, .. } => offset,
+            Place::Own { offset } => offset,
             Place::Tail => shape.tail_start(),
         };
         let durable = self.store.options().durability == Durability::Chunk;

@@ -66,6 +66,11 @@ impl<'a> Lock<'a> {
         Lock::wait(state, number, 1)
     }
 
+    /// Takes one chunk's slot if it is free.
+    pub(crate) fn try_slot(state: &'a File, number: u64) -> io::Result<Option<Lock<'a>>> {
+        Lock::without_waiting(state, number, 1)
+    }
+
     /// Waits for the slots of all chunks.
     pub(crate) fn all_slots(state: &'a File, chunk_count: u64) -> io::Result<Lock<'a>> {
         Lock::wait(state, 0, chunk_count)

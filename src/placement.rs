@@ -21,8 +21,8 @@ pub(crate) struct Shape {
 /// Where a chunk is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At an offset that belongs to this chunk, with room for `capacity` bytes.
-    Own { offset: u64, capacity: u64 },
+    /// At an offset that belongs to this chunk, with room enough. What it had beyond is given up.
+    Own { offset: u64 },
     /// At the tail of `data`.
     Tail,
 }
@@ -54,14 +54,11 @@ impl Shape {
 
     /// Where `size` bytes for a chunk go, of which `slot` is on record.
     pub(crate) fn place(&self, slot: &Slot, number: u64, size: u64) -> Place {
-        if self.grid != 0 && size == self.grid_size(number) {
-            // On the grid a place is final: completing the upload moves nothing.
-            Place::Own { offset: number * self.grid, capacity: size }
+        if self.grid != 0 && size <= self.grid_size(number) {
+            // Its place on the grid is nobody else's. With just the grid's size it is final: completing moves nothing.
+            Place::Own { offset: number * self.grid }
         } else if size <= slot.capacity {
-            Place::Own { offset: slot.offset, capacity: slot.capacity }
-        } else if self.grid != 0 && size <= self.grid_size(number) {
-            // Smaller than its place on the grid, which is nobody else's.
-            Place::Own { offset: number * self.grid, capacity: self.grid_size(number) }
+            Place::Own { offset: slot.offset }
         } else {
             Place::Tail
         }
@@ -90,6 +87,12 @@ impl Shape {
     /// How large `data` may become. Chunks that are not on the grid lie behind it, hence twice the file.
     pub(crate) fn data_limit(&self) -> u64 {
         self.total_size.saturating_mul(2)
+    }
+
+    /// The same, for a chunk that is together with all others at the tail no longer than the file: chunks that are so short
+    /// can always be moved together within twice the file.
+    pub(crate) fn repair_limit(&self) -> u64 {
+        self.tail_start().saturating_add(self.total_size.saturating_mul(2))
     }
 }
 
@@ -150,16 +153,17 @@ mod tests {
     fn chunks_off_the_grid_keep_their_place_or_go_to_the_tail() {
         let shape = Shape { total_size: 10, chunk_count: 3, grid: 4 };
         let empty = Slot::default();
-        assert_eq!(shape.place(&empty, 1, 4), Place::Own { offset: 4, capacity: 4 });
-        assert_eq!(shape.place(&empty, 2, 2), Place::Own { offset: 8, capacity: 2 });
-        assert_eq!(shape.place(&empty, 1, 3), Place::Own { offset: 4, capacity: 4 }, "smaller");
+        assert_eq!(shape.place(&empty, 1, 4), Place::Own { offset: 4 });
+        assert_eq!(shape.place(&empty, 2, 2), Place::Own { offset: 8 });
+        assert_eq!(shape.place(&empty, 1, 3), Place::Own { offset: 4 }, "smaller");
         assert_eq!(shape.place(&empty, 1, 5), Place::Tail);
         let held = Slot { offset: 12, length: 5, capacity: 5, ..empty };
-        assert_eq!(shape.place(&held, 1, 3), Place::Own { offset: 12, capacity: 5 });
-        assert_eq!(shape.place(&held, 1, 4), Place::Own { offset: 4, capacity: 4 }, "back to the grid");
+        assert_eq!(shape.place(&held, 1, 3), Place::Own { offset: 4 }, "back to the grid");
+        assert_eq!(shape.place(&held, 1, 4), Place::Own { offset: 4 }, "back to the grid");
         assert_eq!(shape.place(&held, 1, 6), Place::Tail);
         let void = Shape { grid: 0, ..shape };
         assert_eq!(void.place(&empty, 1, 3), Place::Tail);
-        assert_eq!(void.place(&empty, 1, 0), Place::Own { offset: 0, capacity: 0 }, "an empty chunk needs no room");
+        assert_eq!(void.place(&held, 1, 4), Place::Own { offset: 12 });
+        assert_eq!(void.place(&empty, 1, 0), Place::Own { offset: 0 }, "an empty chunk needs no room");
     }
 }

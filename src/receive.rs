@@ -235,8 +235,8 @@ impl<'a> Receiving<'a> {
         let (number, length) = (self.chunk.chunk_number, self.chunk.content.len() as u64);
         let place = self.shape.place(held, number, length);
         let slot = match place {
-            Place::Own { offset, capacity } => Slot { offset, length, capacity, ..Slot::default() },
-            Place::Tail => Tail { upload: self.upload, shape: self.shape, number }.take(length)?,
+            Place::Own { offset } => Slot { offset, length, capacity: length, ..Slot::default() },
+            Place::Tail => Tail { upload: self.upload, shape: self.shape, data: &self.data, number }.take(length)?,
         };
         self.upload.forget_progress_with(&self.records, number)?;
         // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.

@@ -89,7 +89,8 @@ impl Store {
     /// came with it. `limit_exceeded`: an option of the store, or `data` would
     /// become larger than twice the file. `not_found`: no such upload. `conflict`: other totals than the first chunk's,
     /// or other bytes than the finished file's. `gone`: the finished file was taken away. `no_space`, `io`. In each
-    /// case nothing was stored; after `no_space` and `io`, a chunk that was to be replaced may be missing.
+    /// case nothing was stored; after `no_space`, `io`, and the limit `data_size`, a chunk that was to be replaced may be
+    /// missing. What the limit `data_size` refused of a right file succeeds when its other chunks are there.
     pub fn handle_chunk(&self, chunk: &Chunk<'_>) -> Result<Receipt> {
         chunk.validate()?;
         if chunk.upload_uid.is_empty() {

@@ -1,18 +1,64 @@
 //! The tail of `data`: where chunks go that have no place on the grid.
+//!
+//! Places are taken one after the other until twice the declared size is reached. Then room is looked for that is no other
+//! chunk's. Where chunks that were replaced by shorter ones have left it in scattered pieces, those that are there are moved
+//! together: whatever was sent before, the chunks of a right file always find room in the end.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::directory::DATA;
 use crate::error::{Error, Result};
 use crate::format::Slot;
 use crate::lock::Lock;
 use crate::placement::Shape;
 use crate::upload::Upload;
+use crate::{pieces, trust};
+
+/// How many places are in memory at once. A table with more is read again for each so many.
+const AT_ONCE: usize = 1 << 15;
 
 /// The tail, as seen by a chunk that looks for a place there under the lock of its slot.
 pub(crate) struct Tail<'a> {
     pub upload: &'a Upload<'a>,
     /// The upload's, without the grid if that is void.
     pub shape: Shape,
+    pub data: &'a File,
     /// The chunk's.
     pub number: u64,
+}
+
+/// A place in the tail, as the table has it.
+#[derive(Clone, Copy)]
+struct Held {
+    number: u64,
+    offset: u64,
+    end: u64,
+    /// Of the bytes there; 0 if the chunk is missing.
+    length: u64,
+}
+
+/// Some of the other chunks' places, in the order in which they lie.
+struct Places {
+    held: Vec<Held>,
+    /// Whether others lie behind them.
+    more: bool,
+    /// How long all the other chunks in the tail are together.
+    taken: u64,
+    /// Behind every place on record.
+    end: u64,
+}
+
+/// What looking for room has found.
+enum Room {
+    Found {
+        offset: u64,
+        end: u64,
+    },
+    /// There is enough, but not in one piece.
+    Scattered,
+    Full,
 }
 
 impl Tail<'_> {
@@ -30,14 +76,17 @@ impl Tail<'_> {
             _ => self.end_of_places(start)?,
         };
         let asked = end.saturating_add(length);
-        let offset = if asked <= limit { Some(end) } else { self.place_left(start, limit, length)? };
-        let offset = offset.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?;
+        let (offset, end) = if asked <= limit {
+            (end, asked)
+        } else {
+            self.room(length)?.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?
+        };
         if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
             // Somebody may have had this place before: that record must be off the disk before it is another's.
             upload.sync_state()?;
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
-        upload.write_tail(end.max(slot.end()), upload.trust.tag())?;
+        upload.write_tail(end, upload.trust.tag())?;
         upload.write_slot(number, &slot.cleared())?;
         Ok(slot)
     }
@@ -52,28 +101,170 @@ impl Tail<'_> {
         Ok(end)
     }
 
-    /// Room of this length between `start` and `limit` that is no other chunk's place: what larger chunks left, or records
-    /// that power loss took.
-    fn place_left(&self, start: u64, limit: u64, length: u64) -> Result<Option<u64>> {
-        /// How often the table is read. Each time goes behind a place, and with those in order, behind all that follow.
-        const PASSES: u32 = 64;
-        let mut offset = start;
-        for _ in 0..PASSES {
-            let before = offset;
-            self.upload.for_each_slot(0, |number, slot| {
-                let overlaps = slot.offset < offset.saturating_add(length) && offset < slot.end();
-                if overlaps && number != self.number {
-                    offset = slot.end();
-                }
-                Ok(true)
-            })?;
-            if offset.saturating_add(length) > limit {
-                return Ok(None);
+    /// Room that is no other chunk's place, and where the last place ends then.
+    fn room(&self, length: u64) -> Result<Option<(u64, u64)>> {
+        let mut given_up = false;
+        loop {
+            match self.look(length)? {
+                Room::Found { offset, end } => return Ok(Some((offset, end))),
+                Room::Full => return Ok(None),
+                Room::Scattered => {}
             }
-            if offset == before {
-                return Ok(Some(offset));
+            if !given_up {
+                self.give_up_own_place()?;
+                given_up = true;
+            }
+            // The places that were left must be off the disk before other chunks move there.
+            self.upload.sync_state()?;
+            if !self.move_down()? {
+                return Ok(None); // calls on other chunks are in the way
             }
         }
-        Ok(None)
+    }
+
+    /// Looks for the first room. If there are chunks that cannot all be of the right file, this reads the table once.
+    fn look(&self, length: u64) -> Result<Room> {
+        let start = self.shape.tail_start();
+        let mut places = self.places(start)?;
+        let (total_size, last_end) = (self.shape.total_size, places.end);
+        let may_be_right = places.taken.saturating_add(length) <= total_size;
+        let limit = if may_be_right { self.shape.repair_limit() } else { self.shape.data_limit() };
+        let mut offset = start;
+        loop {
+            for held in &places.held {
+                if held.offset.saturating_sub(offset) >= length {
+                    break;
+                }
+                offset = offset.max(held.end);
+            }
+            let end = offset.saturating_add(length);
+            let is_free = places.held.last().is_none_or(|last| !places.more || end <= last.offset);
+            if is_free && end <= limit {
+                return Ok(Room::Found { offset, end: last_end.max(end) });
+            }
+            if !may_be_right {
+                return Ok(Room::Full);
+            }
+            if end > limit {
+                return Ok(Room::Scattered);
+            }
+            places = self.places(offset)?;
+        }
+    }
+
+    /// The lowest places of other chunks that end behind `from`.
+    fn places(&self, from: u64) -> Result<Places> {
+        let start = self.shape.tail_start();
+        let mut places = Places { held: Vec::new(), more: false, taken: 0, end: start };
+        let held = &mut places.held;
+        self.upload.for_each_slot(0, |number, slot| {
+            let (offset, end) = (slot.offset, slot.end());
+            // The chunk's own place, too: the disk has it until `state` is synced once more.
+            places.end = places.end.max(end);
+            if number == self.number || end <= start || slot.capacity == 0 {
+                return Ok(true);
+            }
+            places.taken = places.taken.saturating_add(slot.length);
+            if end > from {
+                held.push(Held { number, offset, end, length: slot.length });
+            }
+            if held.len() == 2 * AT_ONCE {
+                held.select_nth_unstable_by_key(AT_ONCE, |held| held.offset);
+                held.truncate(AT_ONCE);
+                places.more = true;
+            }
+            Ok(true)
+        })?;
+        held.sort_unstable_by_key(|held| held.offset);
+        places.more |= held.len() > AT_ONCE;
+        held.truncate(AT_ONCE);
+        Ok(places)
+    }
+
+    /// What the chunk holds so far is in the way as well, and about to be replaced.
+    fn give_up_own_place(&self) -> Result<()> {
+        let held = self.upload.slot(self.number)?;
+        self.upload.clear_slot(&self.upload.records()?, self.number, &held, &Slot::default())
+    }
+
+    /// Moves each chunk into a lower gap, if one is large enough, and takes from each the room that it does not use. Says
+    /// whether anything was gained.
+    ///
+    /// If nothing was, each gap is smaller than every chunk behind it, so the gaps are together smaller than the chunks: the
+    /// last chunk ends before twice their length. What is free behind it is twice what is missing of the declared size.
+    fn move_down(&self) -> Result<bool> {
+        // By size. What is left in this pass is no gap yet: the disk may still have it as a chunk's.
+        let mut gaps = BTreeSet::new();
+        let (mut end, mut gained) = (self.shape.tail_start(), false);
+        loop {
+            let places = self.places(end)?;
+            for held in &places.held {
+                if held.offset > end {
+                    gaps.insert((held.offset - end, end));
+                }
+                if gaps.len() > AT_ONCE {
+                    gaps.pop_first();
+                }
+                end = end.max(held.end);
+                gained |= self.trim(held)?;
+                let Some(&(size, to)) = gaps.range((held.length.max(1), 0)..).next() else { continue };
+                if self.relocate(held, to)? {
+                    gained = true;
+                    gaps.remove(&(size, to));
+                    gaps.insert((size - held.length, to + held.length));
+                }
+            }
+            if !places.more {
+                return Ok(gained);
+            }
+        }
+    }
+
+    /// Takes from another chunk the room it does not use, if no call is working on it.
+    fn trim(&self, held: &Held) -> Result<bool> {
+        if held.end - held.offset <= held.length {
+            return Ok(false);
+        }
+        let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
+        let trimmed = if slot.received() { Slot { capacity: slot.length, ..slot } } else { Slot::default() };
+        self.upload.write_slot(held.number, &trimmed)?;
+        Ok(true)
+    }
+
+    /// Moves another chunk to a place that is nobody's, if no call is working on it and its bytes are what was received.
+    fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
+        let upload = self.upload;
+        let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
+        // What has to be read from the disk first stays where it is.
+        let known = slot.tag == trust::SYNCED || slot.tag == upload.trust.tag();
+        if !slot.received() || slot.length != held.length || !known {
+            return Ok(false);
+        }
+        let failed = |error| upload.dir.error(&format!("cannot move chunk {}:", held.number), DATA, error);
+        let mut at = to;
+        let copied = pieces::checksum(self.data, slot.offset, slot.length, &mut Vec::new(), |piece| {
+            self.data.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            Ok(())
+        });
+        if copied.map_err(failed)? != Some(slot.crc32c) {
+            return Ok(false);
+        }
+        upload.reach("tail:copied")?;
+        if slot.tag == trust::SYNCED {
+            upload.dir.sync_file(DATA, self.data)?;
+        }
+        upload.write_slot(held.number, &Slot { offset: to, capacity: slot.length, ..slot })?;
+        upload.reach("tail:moved")?;
+        Ok(true)
+    }
+
+    /// Locks another chunk's slot without waiting, which the order of locks forbids. `None` if a call is working on it, or
+    /// has given it another place.
+    fn lock_other(&self, held: &Held) -> Result<Option<(Lock<'_>, Slot)>> {
+        let lock = Lock::try_slot(&self.upload.state, held.number);
+        let Some(lock) = lock.map_err(|error| self.upload.state_error("cannot lock", error))? else { return Ok(None) };
+        let slot = self.upload.slot(held.number)?;
+        Ok(((slot.offset, slot.end()) == (held.offset, held.end)).then_some((lock, slot)))
     }
 }

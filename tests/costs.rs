@@ -2,7 +2,7 @@
 
 mod common;
 
-use chunked_upload::{Chunk, Options, Store};
+use chunked_upload::{Chunk, ErrorKind, Options, Store};
 use common::{Image, TestStore, bytes, crc32c, in_child, seeded_bytes};
 
 /// Bytes this process has read and written through system calls, by /proc/self/io.
@@ -85,6 +85,31 @@ fn a_chunk_s_answer_costs_the_same_in_a_large_table() {
     // Full: the table of 1.6 MB was looked at once, by the chunk that filled it.
     within(8 << 10, 1 << 10, || assert!(store.send(&uid, &file, 1, 77).unwrap().received_all));
     assert_eq!(store.content(&uid), file);
+}
+
+/// A chunk for which there is no room is refused after one look at the table, in whatever order the places lie.
+#[test]
+fn a_refused_chunk_reads_the_table_once() {
+    let store = TestStore::new();
+    let (total, count) = (50_000, 50_000);
+    let mut uid = String::new();
+    for number in (0..100).rev() {
+        uid = store.send_content(&uid, total, count, number, &bytes(total / 50));
+    }
+    let chunk = Chunk {
+        upload_uid: &uid,
+        total_size: total as u64,
+        chunk_number: 200,
+        chunk_count: count,
+        content: b"four",
+        ..Chunk::default()
+    };
+    for _ in 0..3 {
+        within(count * 32 + (16 << 10), 0, || {
+            let refused = store.handle_chunk(&chunk).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::LimitExceeded);
+        });
+    }
 }
 
 /// A chunk smaller than the others reserves no window of its grid, or one byte would take the disk of 64 chunks.

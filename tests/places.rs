@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use chunked_upload::{Durability, Options, seam};
-use common::{TestStore, bytes, cut, die_in, kill_self, seeded_bytes};
+use chunked_upload::{Chunk, Durability, Error, Options, Store, seam};
+use common::{TestStore, bytes, cut, die_in, dies_at, join, kill_self, seeded_bytes};
 
 /// From here on this thread sees the store through this mount; `None`: the kernel does not tell.
 fn mount(tag: Option<u32>) {
@@ -136,4 +138,310 @@ fn slots_are_not_moved_before_the_mark_is_on_the_disk() {
         mount(Some(300));
         assert_eq!(store.content(&uid), file);
     }
+}
+
+/// Numbers below their bounds, for a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (self.0 >> 33) as usize % bound
+    }
+
+    fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        (1..count).for_each(|at| order.swap(at, self.below(at + 1)));
+        order
+    }
+}
+
+/// A file that was cut at these places, and an upload of it that began with chunks of other sizes.
+struct Damaged {
+    store: TestStore,
+    sizes: Vec<usize>,
+    file: Vec<u8>,
+    uid: String,
+}
+
+impl Damaged {
+    /// `send` makes the calls; the first one has no uid.
+    fn new(dice: &mut Dice, durability: Durability, send: impl Fn(&Store, &Chunk<'_>) -> Option<String>) -> Damaged {
+        // In memory: what is synced is of no concern here.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = Options { durability, min_free_space: 0, ..Options::default() };
+        let store = TestStore { store: Store::open(dir.path().join("uploads"), options).unwrap(), dir };
+        let count = 2 + dice.below(40);
+        let largest = 1 << dice.below(12);
+        let mut sizes: Vec<usize> = (0..count).map(|_| dice.below(largest + 1)).collect();
+        let large = dice.below(count);
+        sizes[large] += 1 + dice.below(largest * count);
+        let file = seeded_bytes(sizes.iter().sum(), dice.0);
+        let total = file.len();
+        let mut damaged = Damaged { store, sizes, file, uid: String::new() };
+        // Either all but the large one, of a size that fills the room, or any, and mostly of about that size.
+        let filled = dice.below(2) == 0;
+        for turn in 0..if filled { count } else { 1 + dice.below(4 * count) } {
+            let most = if dice.below(8) == 0 { total } else { 3 * total / count };
+            let size = if filled { total.min(2 * total / (count - 1)) } else { dice.below(most.min(total) + 1) };
+            let number = if filled { turn } else { dice.below(count) };
+            if filled && number == large {
+                continue;
+            }
+            let wrong = seeded_bytes(size, dice.0);
+            if let Some(uid) = send(&damaged.store, &damaged.chunk(number, &wrong)) {
+                damaged.uid = uid;
+            }
+        }
+        damaged
+    }
+
+    fn chunk<'a>(&'a self, number: usize, content: &'a [u8]) -> Chunk<'a> {
+        Chunk {
+            upload_uid: &self.uid,
+            total_size: self.file.len() as u64,
+            chunk_number: number as u64,
+            chunk_count: self.sizes.len() as u64,
+            content,
+            ..Chunk::default()
+        }
+    }
+
+    fn right(&self, number: usize) -> Chunk<'_> {
+        self.chunk(number, cut(&self.file, &self.sizes)[number])
+    }
+
+    /// In any order, but half of the times with the largest one last.
+    fn order(&self, dice: &mut Dice) -> Vec<usize> {
+        let mut order = dice.order(self.sizes.len());
+        if dice.below(2) == 0 {
+            let largest = self.sizes.iter().max().unwrap();
+            order.sort_by_key(|&number| self.sizes[number] == *largest);
+        }
+        order
+    }
+
+    /// Sends all right chunks twice: the first time some may be refused.
+    fn repair(&self, dice: &mut Dice, send: impl Fn(&Store, &Chunk<'_>) -> Option<String>) {
+        for number in self.order(dice) {
+            send(&self.store, &self.right(number));
+        }
+        for number in self.order(dice) {
+            self.store.handle_chunk(&self.right(number)).unwrap();
+        }
+        assert!(self.store.content(&self.uid) == self.file);
+    }
+}
+
+/// The uid; `None` if there is no room.
+fn sent(store: &Store, chunk: &Chunk<'_>) -> Option<String> {
+    match store.handle_chunk(chunk) {
+        Ok(receipt) => Some(receipt.upload_uid.to_string()),
+        Err(Error::LimitExceeded { limit: "data_size", .. }) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Whatever was sent before, in whatever order: the right chunks find room, and `data` keeps within its bounds.
+#[test]
+fn right_chunks_find_room_whatever_was_sent_before() {
+    for seed in 0..600 * common::rounds() {
+        println!("seed {seed}");
+        let mut dice = Dice(seed);
+        let damaged = Damaged::new(&mut dice, Durability::Process, sent);
+        let largest = std::cell::Cell::new(0);
+        let data = damaged.store.path(&damaged.uid, "data");
+        damaged.repair(&mut dice, |store, chunk| {
+            let uid = sent(store, chunk);
+            largest.set(largest.get().max(data.metadata().unwrap().len()));
+            uid
+        });
+        assert!(largest.get() <= 3 * damaged.file.len() as u64);
+    }
+}
+
+/// All of them at once, some from other processes: after that each is sent once more, and nothing is refused.
+#[test]
+fn right_chunks_find_room_among_others() {
+    for seed in 0..40 * common::rounds() {
+        println!("seed {seed}");
+        let mut dice = Dice(seed);
+        let damaged = Damaged::new(&mut dice, Durability::Process, sent);
+        let orders: Vec<_> = (0..4).map(|_| damaged.order(&mut dice)).collect();
+        let work = |order: &[usize]| {
+            for &number in order {
+                sent(&damaged.store, &damaged.right(number));
+            }
+        };
+        std::thread::scope(|scope| {
+            let hands = orders.iter().enumerate().map(|(hand, order)| {
+                let work = &work;
+                scope.spawn(move || {
+                    if hand % 2 == 0 { work(order) } else { assert!(common::in_child(|| work(order)).success()) }
+                })
+            });
+            join(hands.collect());
+        });
+        damaged.repair(&mut dice, sent);
+    }
+}
+
+/// Calls are killed at any of their steps, while chunks of others are being moved, too.
+#[test]
+fn right_chunks_find_room_after_kills() {
+    for seed in 0..60 * common::rounds() {
+        println!("seed {seed}");
+        let mut dice = Dice(seed);
+        let kills = RefCell::new(Dice(seed));
+        let or_die = |store: &Store, chunk: &Chunk<'_>| {
+            let step = kills.borrow_mut().below(24);
+            if chunk.upload_uid.is_empty() || step > 10 {
+                return sent(store, chunk);
+            }
+            dies_at(step, |_| {}, || drop(sent(store, chunk)));
+            None
+        };
+        let damaged = Damaged::new(&mut dice, Durability::Process, or_die);
+        for number in damaged.order(&mut dice) {
+            or_die(&damaged.store, &damaged.right(number));
+        }
+        damaged.repair(&mut dice, sent);
+    }
+}
+
+/// The places that one slot may have on the disk.
+type Versions = HashSet<(u64, u64)>;
+
+/// No disk that the calls can leave, in whatever sectors are old and which are new, has one place for two chunks.
+#[test]
+fn no_disk_has_one_place_for_two_chunks() {
+    for seed in 0..150 * common::rounds() {
+        println!("seed {seed}");
+        let mut dice = Dice(seed);
+        let level = if seed % 2 == 0 { Durability::Process } else { Durability::Chunk };
+        // What the disk may have of each slot: its versions since `state` was last synced.
+        let disk: Rc<RefCell<Vec<Versions>>> = Rc::default();
+        let watched = |store: &Store, chunk: &Chunk<'_>| {
+            if chunk.upload_uid.is_empty() {
+                return sent(store, chunk);
+            }
+            let (path, disk) = (store.root().join(chunk.upload_uid).join("state"), disk.clone());
+            let look = move |step: &str| {
+                let state = std::fs::read(&path).unwrap();
+                let mut disk = disk.borrow_mut();
+                let slots = state[512..].chunks_exact(32);
+                disk.resize_with(slots.len(), HashSet::new);
+                for (slot, known) in slots.zip(disk.iter_mut()) {
+                    if step == "synced:state" {
+                        known.clear();
+                    }
+                    let number = |at: usize| u64::from_le_bytes(slot[at..at + 8].try_into().unwrap());
+                    known.insert((number(0), number(0) + number(16)));
+                }
+                for (one, other) in (0..disk.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
+                    // Slots of one sector are of one moment.
+                    if one / 16 == other / 16 {
+                        continue;
+                    }
+                    let meet = |a: &(u64, u64), b: &(u64, u64)| a.0.max(b.0) < a.1.min(b.1);
+                    for place in &disk[one] {
+                        assert!(!disk[other].iter().any(|taken| meet(place, taken)), "{one} {other} {place:?} {step}");
+                    }
+                }
+            };
+            look("before");
+            let hooked = look.clone();
+            seam::set_hook(Some(Rc::new(move |step| {
+                hooked(step);
+                Ok(())
+            })));
+            let uid = sent(store, chunk);
+            seam::set_hook(None);
+            look("after");
+            uid
+        };
+        let damaged = Damaged::new(&mut dice, level, watched);
+        damaged.repair(&mut dice, watched);
+    }
+}
+
+/// A chunk that a call is just writing keeps its place, while others are moved to make room.
+#[test]
+fn a_place_that_is_being_written_is_not_taken() {
+    for step in ["receive:locked", "receive:cleared", "receive:written"] {
+        let store = Rc::new(TestStore::new());
+        let file = bytes(100);
+        let pieces = cut(&file, &[1, 1, 1, 97]);
+        let mut uid = String::new();
+        for number in 0..3 {
+            uid = store.send_content(&uid, 100, 4, number, &[0xff; 66]);
+        }
+        for (number, content) in [(0, pieces[0]), (1, b"-"), (2, pieces[2])] {
+            store.send_content(&uid, 100, 4, number, content);
+        }
+        let (other, upload, large) = (store.clone(), uid.clone(), pieces[3].to_vec());
+        let hook = move |reached: &str| {
+            if reached == step {
+                seam::set_hook(None);
+                other.send_content(&upload, 100, 4, 3, &large);
+            }
+            Ok(())
+        };
+        seam::set_hook(Some(Rc::new(hook)));
+        store.send_content(&uid, 100, 4, 1, pieces[1]);
+        assert!(store.content(&uid) == file, "{step}");
+    }
+}
+
+/// More places than are looked at in one go, all scattered: they are moved together.
+#[test]
+fn a_large_chunk_finds_room_between_many_small_ones() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let options = Options { min_free_space: 0, ..Options::default() };
+    let store = TestStore { store: Store::open(dir.path().join("uploads"), options).unwrap(), dir };
+    let (total, count) = (120_000, 40_000);
+    let file = bytes(total);
+    let (large, small) = file.split_at(total - count + 1);
+    let mut uid = String::new();
+    for number in 1..count as u64 {
+        uid = store.send_content(&uid, total, count as u64, number, b"sixsix");
+    }
+    for number in (1..count).rev() {
+        store.send_content(&uid, total, count as u64, number as u64, &small[number - 1..number]);
+    }
+    store.send_content(&uid, total, count as u64, 0, large);
+    assert!(store.content(&uid) == file);
+}
+
+/// Earlier versions left a chunk all the room that it ever had.
+#[test]
+fn room_beyond_a_chunk_s_bytes_is_given_away() {
+    let store = TestStore::new();
+    let file = bytes(100);
+    let pieces = cut(&file, &[10, 10, 80]);
+    let uid = store.send_content("", 100, 3, 0, &[1; 100]);
+    store.send_content(&uid, 100, 3, 1, &[1; 100]);
+    store.send_content(&uid, 100, 3, 0, pieces[0]);
+    store.send_content(&uid, 100, 3, 1, pieces[1]);
+    let mut old = state(&store, &uid);
+    for slot in 0..2 {
+        old[512 + 32 * slot + 16] = 100;
+    }
+    std::fs::write(store.path(&uid, "state"), old).unwrap();
+    store.send_content(&uid, 100, 3, 2, pieces[2]);
+    assert!(store.content(&uid) == file);
+}
+
+/// The first chunk suggested a grid for which all the right ones are too large.
+#[test]
+fn a_wrong_grid_does_not_take_the_room_of_right_chunks() {
+    let store = TestStore::new();
+    let file = bytes(100);
+    let pieces = cut(&file, &[10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 0]);
+    let uid = store.send_content("", 100, 11, 1, &[1; 9]);
+    store.send_content(&uid, 100, 11, 0, &[1; 11]);
+    for (number, piece) in (0..).zip(pieces) {
+        store.send_content(&uid, 100, 11, number, piece);
+    }
+    assert!(store.content(&uid) == file);
 }

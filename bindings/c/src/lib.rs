@@ -106,7 +106,8 @@
 //! disk before a reboot or a remount.
 //!
 //! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
-//! with other bytes or in uneven sizes can take it to twice the file, never further.
+//! with other bytes or in uneven sizes can take it to twice the file, and to three times if the first chunk
+//! had a wrong size; never further.
 //!
 //! Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
 //! add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
