@@ -545,16 +545,28 @@ upload_result upload_options_set_min_free_space(struct upload_options *options,
                                                 uint64_t bytes);
 
 /**
- * The most bytes that all uploads of the store together may declare, those that are not finished and
- * those whose file was not taken yet; 0 means no limit. Default 0. A first chunk beyond it is
+ * The most bytes that all uploads of the store together may take on disk, those that are not finished and
+ * those whose file was not taken yet; 0 means no limit. Default 0. Each counts with its declared size, its
+ * table of chunks in blocks of 4 KiB, and 4 KiB for its directory. A first chunk beyond it is
  * UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
- * store should have it: uploads made without it count only when the store is counted anew. Of first
+ * store should have it: uploads made without it count only when the store is counted again. That happens
+ * before a first chunk is refused, at most once a second: a file that was taken without a call of this
+ * library makes room a second later, at the latest. Of first
  * chunks with one upload_key that arrive at the same moment each takes room until it is known that they
  * are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_max_store_size(struct upload_options *options,
                                                 uint64_t bytes);
+
+/**
+ * The most uploads in the store, those that are not finished and those whose file was not taken yet, of all
+ * owners together; 0 means no limit. Default 0. A first chunk beyond it is UPLOAD_LIMIT_EXCEEDED. They are
+ * counted as for upload_options_set_max_store_size. Since 0.2.
+ */
+UPLOAD_MUST_USE
+upload_result upload_options_set_max_uploads(struct upload_options *options,
+                                             uint64_t uploads);
 
 /**
  * 1: the store sees the uploads of every owner, as an administrator's tool does. 0, the default: it sees those
@@ -1032,7 +1044,7 @@ uint64_t upload_error_missing_count(const struct upload_error *error);
 uint64_t upload_error_first_missing(const struct upload_error *error);
 
 /**
- * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count" or "max_store_size",
+ * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or "max_uploads",
  * as in the options, or "data_size", which is twice the declared size. Later versions may have more.
  */
 const char *upload_error_limit(const struct upload_error *error);

@@ -301,6 +301,10 @@ public:
     {
         return checked(upload_options_set_max_store_size(native_handle(), bytes));
     }
+    options &max_uploads(std::uint64_t uploads)
+    {
+        return checked(upload_options_set_max_uploads(native_handle(), uploads));
+    }
     options &all_owners(bool all = true)
     {
         return checked(upload_options_set_all_owners(native_handle(), all ? 1 : 0));

@@ -1,23 +1,27 @@
-//! How much has been promised: the sum of the declared sizes of all uploads whose file was not taken yet.
+//! How much has been promised: the number of all uploads whose file was not taken yet, and the sum of what they take on
+//! disk.
 //!
 //! The sum lies in one small file beside the uploads, and each `state` says whether it is in the sum. Both are changed
 //! only under the lock on the store's directory, and in an order that leaves the sum too high, never too low, wherever a
 //! process dies: added before the upload's own mark is set, subtracted after that is cleared. A sum that is missing, or from
-//! before a reboot, is counted anew, and so is one that would refuse an upload.
+//! before a reboot, is counted anew, and so is one that would refuse an upload, but not more often than once a second:
+//! with many uploads that takes long, and other first chunks wait.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use crate::crc::crc32c;
 use crate::directory::Directory;
 use crate::error::{Error, Result, errno};
 use crate::format::{COUNTED_AT, Phase as Recorded};
 use crate::list::Entries;
+use crate::options::within;
 use crate::store::Store;
 use crate::trust::{Trust, UNKNOWN};
 use crate::upload::Upload;
-use crate::{Phase, inspect, seam};
+use crate::{Options, Phase, inspect, seam};
 
 /// Room for a new upload, of which other processes do not know yet: they wait. Taken back unless it is kept.
 pub(crate) struct Promise {
@@ -25,37 +29,72 @@ pub(crate) struct Promise {
     sum: Sum,
     root: Directory,
     /// What the sum was; unknown, it is not written back.
-    before: Option<u64>,
+    before: Option<Total>,
     kept: bool,
+}
+
+/// How long a count stands, even if it refuses an upload.
+const COUNT_STANDS: Duration = Duration::from_secs(1);
+
+/// What all uploads take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Total {
+    bytes: u64,
+    uploads: u64,
+    /// When all were last counted, in milliseconds since 1970.
+    counted_at: u64,
+}
+
+impl Total {
+    /// With one upload more, if the limits of the store allow that.
+    fn with(self, size: u64, options: &Options) -> Result<Total> {
+        let more = Total { bytes: self.bytes.saturating_add(size), uploads: self.uploads.saturating_add(1), ..self };
+        let limits = [
+            ("max_store_size", options.max_store_size, more.bytes),
+            ("max_uploads", options.max_uploads, more.uploads),
+        ];
+        within(&limits).map(|()| more)
+    }
+
+    /// With one upload less.
+    fn without(self, size: u64) -> Total {
+        Total { bytes: self.bytes.saturating_sub(size), uploads: self.uploads.saturating_sub(1), ..self }
+    }
+
+    /// A time in the future is one of a clock that was set back.
+    fn was_just_counted(&self) -> bool {
+        now().checked_sub(self.counted_at).is_some_and(|age| u128::from(age) < COUNT_STANDS.as_millis())
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// Promises room for a new upload; `None` if the store has no limit. Whoever has the promise writes an upload that says
 /// that it is in the sum, and then keeps it.
 pub(crate) fn promise(store: &Store, size: u64) -> Result<Option<Promise>> {
-    let limit = store.options().max_store_size;
-    if limit == 0 {
+    let options = store.options();
+    if options.max_store_size == 0 && options.max_uploads == 0 {
         return Ok(None);
     }
     let root = open_root(store)?;
     std::mem::forget(root.lock_exclusively()?); // `Promise` unlocks
     let mut promise = Promise { sum: Sum::open(store)?, root, before: None, kept: false };
-    let asked = |sum: u64| sum.saturating_add(size);
-    let before = match promise.sum.read() {
-        Some(sum) if asked(sum) <= limit => sum,
+    let known = promise.sum.read();
+    let (before, after) = match known.map(|total| (total, total.with(size, options))) {
+        Some((total, after)) if after.is_ok() || total.was_just_counted() => (total, after),
         // Unknown, or too high: files were taken that nobody told us of.
         _ => {
-            let sum = count(store)?;
-            promise.sum.write(sum)?;
-            sum
+            let total = count(store)?;
+            promise.sum.write(total)?;
+            (total, total.with(size, options))
         }
     };
+    let after = after?;
     promise.before = Some(before);
-    let asked = asked(before);
-    if asked > limit {
-        promise.kept = true;
-        return Err(Error::LimitExceeded { limit: "max_store_size", value: limit, asked });
-    }
-    promise.sum.write(asked)?;
+    promise.sum.write(after)?;
     seam::reach("budget:added").map_err(|error| Error::os("budget:added", &promise.sum.path, error))?;
     Ok(Some(promise))
 }
@@ -95,15 +134,15 @@ pub(crate) fn release(store: &Store, state: &File, size: u64) -> Result<()> {
         let sum = Sum::open(store)?;
         state.write_all_at(&[0], COUNTED_AT).map_err(failed)?;
         if let Some(known) = sum.read() {
-            sum.write(known.saturating_sub(size))?;
+            sum.write(known.without(size))?;
         }
     }
     Ok(())
 }
 
-/// Counts what all uploads declare, and has each say whether it is in the sum. Under the store's lock.
-fn count(store: &Store) -> Result<u64> {
-    let mut sum = 0_u64;
+/// Counts all uploads, and has each say whether it is in the sum. Under the store's lock.
+fn count(store: &Store) -> Result<Total> {
+    let mut total = Total { bytes: 0, uploads: 0, counted_at: 0 };
     for entry in Entries::of(store)? {
         let entry = entry?;
         let opened = entry.open().and_then(|dir| match dir {
@@ -128,13 +167,14 @@ fn count(store: &Store) -> Result<u64> {
             _ => false,
         };
         if !taken {
-            sum = sum.saturating_add(upload.header.shape.total_size);
+            total.bytes = total.bytes.saturating_add(upload.header.size_on_disk());
+            total.uploads += 1;
         }
         if upload.counted()? == taken {
             upload.write_counted(!taken)?;
         }
     }
-    Ok(sum)
+    Ok(Total { counted_at: now(), ..total })
 }
 
 fn open_root(store: &Store) -> Result<Directory> {
@@ -142,14 +182,15 @@ fn open_root(store: &Store) -> Result<Directory> {
     Directory::open(root.to_owned())?.ok_or_else(|| Error::os("cannot open the store", root, errno(libc::ENOENT)))
 }
 
-/// The file with the sum: the number, the tag under which it was written, and a checksum.
+/// The file with the sum: bytes, uploads, the time of the last count, the tag under which it was written, and a checksum.
+/// A sum of 16 bytes, of declared sizes only, is counted anew.
 struct Sum {
     file: File,
     path: PathBuf,
     tag: u32,
 }
 
-const SUM_SIZE: usize = 16;
+const SUM_SIZE: usize = 32;
 
 impl Sum {
     fn open(store: &Store) -> Result<Sum> {
@@ -173,24 +214,24 @@ impl Sum {
 
     /// `None` if it has to be counted again; always where the kernel does not tell boot and mount, as all sums have the same
     /// tag there.
-    fn read(&self) -> Option<u64> {
+    fn read(&self) -> Option<Total> {
         let mut bytes = [0; SUM_SIZE];
         self.file.read_exact_at(&mut bytes, 0).ok()?;
-        let (sum, rest) = bytes.split_first_chunk::<8>()?;
-        let [tag, check] = [0, 4].map(|at| u32_at(rest, at));
-        (check == crc32c(&bytes[..12]) && tag == self.tag && tag != UNKNOWN).then(|| u64::from_le_bytes(*sum))
+        let (numbers, rest) = bytes.split_at(24);
+        let [bytes_sum, uploads, counted_at] = [0, 1, 2].map(|at| u64::from_le_bytes(numbers.as_chunks().0[at]));
+        let [tag, check] = [0, 1].map(|at| u32::from_le_bytes(rest.as_chunks().0[at]));
+        let known = check == crc32c(&bytes[..28]) && tag == self.tag && tag != UNKNOWN;
+        known.then_some(Total { bytes: bytes_sum, uploads, counted_at })
     }
 
-    fn write(&self, sum: u64) -> Result<()> {
+    fn write(&self, total: Total) -> Result<()> {
         let mut bytes = [0; SUM_SIZE];
-        bytes[..8].copy_from_slice(&sum.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.tag.to_le_bytes());
-        let check = crc32c(&bytes[..12]);
-        bytes[12..].copy_from_slice(&check.to_le_bytes());
+        bytes[..8].copy_from_slice(&total.bytes.to_le_bytes());
+        bytes[8..16].copy_from_slice(&total.uploads.to_le_bytes());
+        bytes[16..24].copy_from_slice(&total.counted_at.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.tag.to_le_bytes());
+        let check = crc32c(&bytes[..28]);
+        bytes[28..].copy_from_slice(&check.to_le_bytes());
         self.file.write_all_at(&bytes, 0).map_err(|error| Error::os("cannot write", &self.path, error))
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }

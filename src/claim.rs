@@ -42,7 +42,7 @@ pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) 
     };
     if matches!(claimed, Ok(()) | Err(Error::Gone { .. })) {
         // Without the upload's locks, and again when this call is repeated: the first may have died here.
-        budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
+        budget::release(upload.store, &upload.state, upload.header.size_on_disk())?;
     }
     claimed?;
     let crc32c = upload.phase_of(&upload.records()?)?.crc32c;

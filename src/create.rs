@@ -81,7 +81,7 @@ impl<'a> New<'a> {
         let size = chunk.content.len() as u64;
         let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
         let header = Header::new(shape, chunk.file_name, None, Digests::parse("file_digest", chunk.file_digest)?);
-        store.options().admit(chunk.total_size, chunk.chunk_count)?;
+        store.options().admit(chunk.total_size, chunk.chunk_count, header.size_on_disk())?;
         let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
         let state_size = header.state_size().ok_or_else(too_many)?;
         let crc32c = digest::checked_crc32c(chunk)?;
@@ -101,7 +101,7 @@ impl<'a> New<'a> {
         let mut header = self.header.clone();
         header.owner = owner::digest_for(store, uid);
         let shape = header.shape;
-        let promise = budget::promise(store, chunk.total_size)?;
+        let promise = budget::promise(store, header.size_on_disk())?;
         let Some(dir) = self.make_directory(path)? else { return Ok(false) };
         let mut unfinished = Unfinished { store, path: Some(path.to_owned()), counted: None };
         let reach = |step| seam::reach(step).map_err(|error| dir.error(step, STATE, error));
@@ -141,7 +141,7 @@ impl<'a> New<'a> {
         let failed = |error| dir.error("cannot write", STATE, error);
         if let Some(promise) = promise {
             self.write_state(&state, head(Phase::Creating), &Slot::default()).map_err(failed)?;
-            unfinished.counted = Some((state.try_clone().map_err(failed)?, chunk.total_size));
+            unfinished.counted = Some((state.try_clone().map_err(failed)?, header.size_on_disk()));
             promise.keep();
         }
         reach("create:state")?;

@@ -45,7 +45,7 @@ type LeftPart = Option<Error>;
 
 /// Removes what is left of a removed upload. Without its locks: taking it out of the sum may have to wait.
 fn erase_upload(upload: &Upload<'_>) -> Result<LeftPart> {
-    budget::release(upload.store, &upload.state, upload.header.shape.total_size)?;
+    budget::release(upload.store, &upload.state, upload.header.size_on_disk())?;
     erase(&upload.dir)
 }
 

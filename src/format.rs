@@ -175,6 +175,14 @@ impl Header {
         self.table_at() + number * SLOT_SIZE
     }
 
+    /// What the finished upload takes on disk with its directory and `state`, as the store's sum counts it. Always the same
+    /// for one upload: what was added is subtracted.
+    pub(crate) fn size_on_disk(&self) -> u64 {
+        const BLOCK: u64 = 4096;
+        let state = self.state_size().unwrap_or(crate::MAX_NUMBER).next_multiple_of(BLOCK);
+        self.shape.total_size.saturating_add(state).saturating_add(BLOCK)
+    }
+
     /// How large the whole `state` file is; `None` if no file can be.
     pub(crate) fn state_size(&self) -> Option<u64> {
         let table = self.shape.chunk_count.checked_mul(SLOT_SIZE)?;

@@ -45,12 +45,17 @@ pub struct Options {
     pub max_chunk_count: u64,
     /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
     pub min_free_space: u64,
-    /// The most bytes that all uploads together may declare, those that are not finished and those whose file was not
-    /// taken yet; 0 means no limit. Default 0. Two processes with this limit never promise the same room twice; uploads
-    /// made without it count as soon as the store is counted anew. Of first chunks with one key that arrive at the same
+    /// The most bytes that all uploads together may take on disk, those that are not finished and those whose file was not
+    /// taken yet; 0 means no limit. Default 0. Each counts with its declared size, its table of chunks in blocks of 4 KiB,
+    /// and 4 KiB for its directory. Two processes with this limit never promise the same room twice; uploads
+    /// made without it count as soon as the store is counted again. A file that was taken without a call of this library
+    /// makes room for a new upload a second after another was refused, at the latest. Of first chunks with one key that arrive at the same
     /// moment each takes room until it is known that they are one upload: near the limit some may be refused, and succeed
     /// when they are sent again.
     pub max_store_size: u64,
+    /// The most uploads in the store, those that are not finished and those whose file was not taken yet; 0 means no limit.
+    /// Default 0. They are counted as for `max_store_size`, those of all owners together.
+    pub max_uploads: u64,
     /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a handle
     /// sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).
     pub all_owners: bool,
@@ -72,6 +77,7 @@ impl Default for Options {
             max_chunk_count: 1_000_000,
             min_free_space: 16 << 20,
             max_store_size: 0,
+            max_uploads: 0,
             all_owners: false,
             durability: Durability::Process,
             prefix: String::new(),
@@ -105,15 +111,21 @@ impl Options {
     }
 
     /// Refuses a new upload that is over a limit; one that was let in may be finished under any.
-    pub(crate) fn admit(&self, total_size: u64, chunk_count: u64) -> Result<()> {
-        let limits = [
+    pub(crate) fn admit(&self, total_size: u64, chunk_count: u64, size_on_disk: u64) -> Result<()> {
+        within(&[
             ("max_total_size", self.max_total_size, total_size),
             ("max_chunk_count", self.max_chunk_count, chunk_count),
-        ];
-        match limits.into_iter().find(|&(_, value, asked)| value != 0 && asked > value) {
-            Some((limit, value, asked)) => Err(Error::LimitExceeded { limit, value, asked }),
-            None => Ok(()),
-        }
+            // Too large by itself: no other upload needs to be counted.
+            ("max_store_size", self.max_store_size, size_on_disk),
+        ])
+    }
+}
+
+/// Refuses what is asked beyond one of these limits: name, value, and what is asked. A limit of 0 is none.
+pub(crate) fn within(limits: &[(&'static str, u64, u64)]) -> Result<()> {
+    match limits.iter().find(|&&(_, value, asked)| value != 0 && asked > value) {
+        Some(&(limit, value, asked)) => Err(Error::LimitExceeded { limit, value, asked }),
+        None => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ fn a_cleanup_of_what_is_gone_leaves_what_get_would_bring_back() {
 
 #[test]
 fn the_sum_holds_what_get_would_bring_back() {
-    let store = TestStore::with(Options { max_store_size: 1000, ..Options::default() });
+    let store = TestStore::with(Options { max_store_size: 1000 + 2 * 4096, ..Options::default() });
     let content = bytes(800);
     let chunk = Chunk { total_size: 800, chunk_count: 1, content: &content, ..Chunk::default() };
     let uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
@@ -110,7 +110,7 @@ fn a_count_that_failed_lets_nobody_in() {
     let content = bytes(800);
     let chunk = Chunk { total_size: 800, chunk_count: 1, content: &content, ..Chunk::default() };
     for nth in 1..30 {
-        let store = TestStore::with(Options { max_store_size: 1000, ..Options::default() });
+        let store = TestStore::with(Options { max_store_size: 1000 + 2 * 4096, ..Options::default() });
         store.handle_chunk(&chunk).unwrap();
         assert_eq!(store.handle_chunk(&chunk).unwrap_err().kind(), ErrorKind::LimitExceeded);
         let fault = Fault { errno: libc::EMFILE, kinds: OPEN, lasting: false };

@@ -115,6 +115,7 @@ fn options(given: &Value) -> Options {
             "max_total_size" => options.max_total_size = number,
             "max_chunk_count" => options.max_chunk_count = number,
             "max_store_size" => options.max_store_size = number,
+            "max_uploads" => options.max_uploads = number,
             "all_owners" => options.all_owners = value.as_bool().unwrap(),
             "min_free_space" => options.min_free_space = number,
             "durability" => options.durability = Durability::from_name(text).unwrap(),

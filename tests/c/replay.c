@@ -126,6 +126,8 @@ static void set_option(upload_options *options, const char *name, const char *va
         result = upload_options_set_max_chunk_count(options, number_of(value));
     else if (strcmp(name, "max_store_size") == 0)
         result = upload_options_set_max_store_size(options, number_of(value));
+    else if (strcmp(name, "max_uploads") == 0)
+        result = upload_options_set_max_uploads(options, number_of(value));
     else if (strcmp(name, "all_owners") == 0)
         result = upload_options_set_all_owners(options, strcmp(value, "true") == 0);
     else if (strcmp(name, "min_free_space") == 0)

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 {
     CHECK(argc == 2);
     const std::string directory = argv[1];
-    const cu::store store(directory + "/store", cu::options().max_store_size(100));
+    const cu::store store(directory + "/store", cu::options().max_store_size(1 << 20).max_uploads(2));
     const std::string key = "a key of sixteen bytes";
 
     const std::string uid = store.uid_for_key(key);
@@ -59,6 +59,7 @@ int main(int argc, char **argv)
         uploads++;
     }
     CHECK(uploads == 2);
+    failure(UPLOAD_LIMIT_EXCEEDED, [&] { store.handle_chunk(chunk_of(0, "abc")); });
     CHECK(ann.list().next()->uid == anns);
 
     const std::string place = directory + "/place";

@@ -75,6 +75,8 @@ private:
             options_.max_chunk_count(std::stoull(value));
         else if (name == "max_store_size")
             options_.max_store_size(std::stoull(value));
+        else if (name == "max_uploads")
+            options_.max_uploads(std::stoull(value));
         else if (name == "all_owners")
             options_.all_owners(value == "true");
         else if (name == "min_free_space")

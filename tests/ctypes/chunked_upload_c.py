@@ -82,6 +82,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "upload_options_set_file_mode": (c_int32, [_HANDLE, c_uint32]),
     "upload_store_open": (c_int32, [c_char_p, _HANDLE, _OUT, _OUT]),
     "upload_options_set_max_store_size": (c_int32, [_HANDLE, c_uint64]),
+    "upload_options_set_max_uploads": (c_int32, [_HANDLE, c_uint64]),
     "upload_options_set_all_owners": (c_int32, [_HANDLE, c_int32]),
     "upload_store_for_owner": (c_int32, [_HANDLE, c_char_p, c_size_t, _OUT, _OUT]),
     "upload_store_free": (None, [_HANDLE]),

@@ -118,7 +118,7 @@ pub unsafe extern "C" fn upload_error_first_missing(error: *const upload_error) 
     ask(error, 0, |facts| facts.first_missing)
 }
 
-/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count" or "max_store_size",
+/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or "max_uploads",
 /// as in the options, or "data_size", which is twice the declared size. Later versions may have more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_limit(error: *const upload_error) -> *const c_char {

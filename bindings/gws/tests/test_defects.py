@@ -131,7 +131,7 @@ def test_12_a_full_disk_is_refused_by_name(root: Path, logged: list[str]) -> Non
 
 
 def test_13_sizes_are_checked_at_once(root: Path, logged: list[str]) -> None:
-    helper = make(maxSize=100, maxStoreSize=150)
+    helper = make(maxSize=100, maxStoreSize=150 + 2 * 4096)
     refused(helper, request(0, content=b"x" * 1000))
     assert "limit_exceeded" in refused(helper, request(0, totalSize=101))
     assert "max_total_size" in "".join(logged)

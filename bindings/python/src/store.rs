@@ -38,8 +38,13 @@ use crate::text::Text;
 /// min_free_space : int, bytes, default 16 MiB
 ///     What must stay free on the file system after a new upload's declared size.
 /// max_store_size : int, bytes, default 0
-///     The most bytes that all uploads together may declare, those that are not finished and those whose file was not
-///     taken; 0 means no limit. All that use a store should give the same.
+///     The most bytes that all uploads together may take on disk, those that are not finished and those whose file was
+///     not taken; 0 means no limit. Each counts with its declared size, its table of chunks, and 4 KiB for its directory.
+///     All that use a store should give the same. A file that was taken without a call makes room a second later, at
+///     the latest.
+/// max_uploads : int, default 0
+///     The most uploads in the store, of all owners, those that are not finished and those whose file was not taken; 0
+///     means no limit.
 /// durability : "process", "complete" or "chunk", default "process"
 ///     What survives. "process": every acknowledged chunk survives the death of every process, at any instant.
 ///     "complete": also, the finished file survives power loss once get returned. "chunk": also, every acknowledged
@@ -68,6 +73,7 @@ impl Store {
             max_chunk_count = Number::from(Options::default().max_chunk_count),
             min_free_space = Number::from(Options::default().min_free_space),
             max_store_size = Number::from(Options::default().max_store_size),
+            max_uploads = Number::from(Options::default().max_uploads),
             durability = Text::Default(Options::default().durability.name()),
             prefix = Text::Default(""),
             dir_mode = Number::from(Options::default().dir_mode),
@@ -76,8 +82,8 @@ impl Store {
             owner = None,
         ),
         text_signature = "(root, *, max_total_size=0, max_chunk_count=1000000, min_free_space=16777216, \
-                          max_store_size=0, durability='process', prefix='', dir_mode=0o700, file_mode=0o600, \
-                          all_owners=False, owner=None)"
+                          max_store_size=0, max_uploads=0, durability='process', prefix='', dir_mode=0o700, \
+                          file_mode=0o600, all_owners=False, owner=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn new(
@@ -87,6 +93,7 @@ impl Store {
         max_chunk_count: Number,
         min_free_space: Number,
         max_store_size: Number,
+        max_uploads: Number,
         durability: Text,
         prefix: Text,
         dir_mode: Number,
@@ -107,6 +114,7 @@ impl Store {
                 dir_mode: dir_mode.get("dir_mode")?,
                 file_mode: file_mode.get("file_mode")?,
                 max_store_size: max_store_size.get("max_store_size")?,
+                max_uploads: max_uploads.get("max_uploads")?,
                 all_owners,
             };
             if all_owners && owner.is_some() {
@@ -369,10 +377,16 @@ impl Store {
         self.0.owner().map(|owner| PyBytes::new(py, owner))
     }
 
-    /// int: the most bytes that all uploads together may declare; 0 means no limit.
+    /// int: the most bytes that all uploads together may take on disk; 0 means no limit.
     #[getter]
     fn max_store_size(&self) -> u64 {
         self.0.options().max_store_size
+    }
+
+    /// int: the most uploads in the store; 0 means no limit.
+    #[getter]
+    fn max_uploads(&self) -> u64 {
+        self.0.options().max_uploads
     }
 
     /// bool: whether this store sees the uploads of every owner.
@@ -478,6 +492,7 @@ impl Store {
         options.set_item("max_chunk_count", self.max_chunk_count())?;
         options.set_item("min_free_space", self.min_free_space())?;
         options.set_item("max_store_size", self.max_store_size())?;
+        options.set_item("max_uploads", self.max_uploads())?;
         options.set_item("all_owners", self.all_owners())?;
         options.set_item("durability", self.durability())?;
         options.set_item("prefix", self.prefix())?;

@@ -17,6 +17,7 @@ OPTIONS: dict[str, Any] = {
     "max_chunk_count": 5000,
     "min_free_space": 0,
     "max_store_size": 20 << 30,
+    "max_uploads": 5000,
     "durability": "complete",
     "prefix": "up_",
     "dir_mode": 0o750,
@@ -124,7 +125,7 @@ def test_the_defaults_are_those_of_the_contract(root: Path) -> None:
     assert store.max_total_size == 0
     assert store.max_chunk_count == 1_000_000
     assert store.min_free_space == 16 << 20
-    assert (store.max_store_size, store.all_owners, store.owner) == (0, False, None)
+    assert (store.max_store_size, store.max_uploads, store.all_owners, store.owner) == (0, 0, False, None)
     assert (store.durability, store.prefix) == ("process", "")
     assert (store.dir_mode, store.file_mode) == (0o700, 0o600)
 

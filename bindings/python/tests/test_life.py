@@ -238,10 +238,23 @@ def test_a_list_goes_on_behind_what_cannot_be_read(store: cu.Store, root: Path) 
 
 
 def test_a_store_keeps_to_its_size(root: Path) -> None:
-    store = cu.Store(root, max_store_size=10)
+    limit = sum(map(len, PARTS)) + 2 * 4096
+    store = cu.Store(root, max_store_size=limit)
     uid = send(store, PARTS)
     with pytest.raises(cu.LimitExceeded) as refused:
         send(store, PARTS)
-    assert (refused.value.limit, refused.value.limit_value) == ("max_store_size", 10)
+    assert (refused.value.limit, refused.value.limit_value) == ("max_store_size", limit)
     os.remove(store.get(uid).path)
+    time.sleep(1.1)  # The store is counted at most once a second.
+    send(store, PARTS)
+
+
+def test_a_store_keeps_to_its_number_of_uploads(root: Path) -> None:
+    store = cu.Store(root, max_uploads=2)
+    uid = send(store, PARTS)
+    send(store.for_owner(b"ann"), PARTS)
+    with pytest.raises(cu.LimitExceeded) as refused:
+        send(store, PARTS)
+    assert (refused.value.limit, refused.value.limit_value) == ("max_uploads", 2)
+    store.remove(uid)
     send(store, PARTS)

@@ -20,6 +20,7 @@ STORE: dict[str, Any] = {
     "durability": "chunk",
     "prefix": "p",
     "max_store_size": 8,
+    "max_uploads": 9,
 }
 
 THINGS = [

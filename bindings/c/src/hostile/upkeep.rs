@@ -35,7 +35,7 @@ impl Program<'_> {
     pub(super) fn set_option(&mut self, input: &mut Input<'_>, there: bool) {
         let options = if there { self.options } else { ptr::null_mut() };
         let before = self.settings.clone();
-        let letter = input.letter(b"tcmsadpDF");
+        let letter = input.letter(b"tcmsadpDFu");
         let text = if letter == b'p' { Some(input.text()) } else { None };
         let text = text.and_then(|text| self.text(&text, b""));
         let number = if letter == b'p' { 0 } else { input.number() };
@@ -49,6 +49,7 @@ impl Program<'_> {
                 }
                 b'm' => upload_options_set_min_free_space(options, number),
                 b's' => upload_options_set_max_store_size(options, number),
+                b'u' => upload_options_set_max_uploads(options, number),
                 b'a' => {
                     self.settings.all_owners = number == 1;
                     upload_options_set_all_owners(options, number as i32)

@@ -52,6 +52,7 @@ class Store:
         max_chunk_count: SupportsIndex = 1_000_000,
         min_free_space: SupportsIndex = 16777216,
         max_store_size: SupportsIndex = 0,
+        max_uploads: SupportsIndex = 0,
         durability: Literal["process", "complete", "chunk"] = "process",
         prefix: str = "",
         dir_mode: SupportsIndex = 0o700,
@@ -93,6 +94,8 @@ class Store:
     def owner(self) -> bytes | None: ...
     @property
     def max_store_size(self) -> int: ...
+    @property
+    def max_uploads(self) -> int: ...
     @property
     def all_owners(self) -> bool: ...
     @property
