@@ -2,10 +2,10 @@
 //! disk.
 //!
 //! The sum lies in one small file beside the uploads, and each `state` says whether it is in the sum. Both are changed
-//! only under the lock on the store's directory, and in an order that leaves the sum too high, never too low, wherever a
-//! process dies: added before the upload's own mark is set, subtracted after that is cleared. A sum that is missing, or from
-//! before a reboot, is counted anew, and so is one that would refuse an upload, but not more often than once a second:
-//! with many uploads that takes long, and other first chunks wait.
+//! only under the lock on the store's directory, and in an order that leaves the sum too high, never too low, wherever
+//! a process dies: added before the upload's own mark is set, subtracted after that is cleared. A sum that is missing,
+//! or from before a reboot, is counted again, and so is one that would refuse an upload, but not more often than once a
+//! second: with many uploads that takes long, and other first chunks wait.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -182,8 +182,8 @@ fn open_root(store: &Store) -> Result<Directory> {
     Directory::open(root.to_owned())?.ok_or_else(|| Error::os("cannot open the store", root, errno(libc::ENOENT)))
 }
 
-/// The file with the sum: bytes, uploads, the time of the last count, the tag under which it was written, and a checksum.
-/// A sum of 16 bytes, of declared sizes only, is counted anew.
+/// The file with the sum: bytes, uploads, the time of the last count, the tag under which it was written, and a
+/// checksum. A sum of 16 bytes, of declared sizes only, is counted again.
 struct Sum {
     file: File,
     path: PathBuf,

@@ -45,16 +45,16 @@ pub struct Options {
     pub max_chunk_count: u64,
     /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
     pub min_free_space: u64,
-    /// The most bytes that all uploads together may take on disk, those that are not finished and those whose file was not
-    /// taken yet; 0 means no limit. Default 0. Each counts with its declared size, its table of chunks in blocks of 4 KiB,
-    /// and 4 KiB for its directory. Two processes with this limit never promise the same room twice; uploads
-    /// made without it count as soon as the store is counted again. A file that was taken without a call of this library
-    /// makes room for a new upload a second after another was refused, at the latest. Of first chunks with one key that arrive at the same
-    /// moment each takes room until it is known that they are one upload: near the limit some may be refused, and succeed
-    /// when they are sent again.
+    /// The most bytes that all uploads together may take on disk, those that are not finished and those whose file was
+    /// not taken yet; 0 means no limit. Default 0. Each counts with its declared size, its table of chunks in blocks of
+    /// 4 KiB, and 4 KiB for its directory. Two processes with this limit never promise the same room twice; uploads
+    /// made without it count as soon as the store is counted again. A file that was taken without a call of this
+    /// library makes room for a new upload a second after another was refused, at the latest. Of first chunks with one
+    /// key that arrive at the same moment each takes room until it is known that they are one upload: near the limit
+    /// some may be refused, and succeed when they are sent again.
     pub max_store_size: u64,
-    /// The most uploads in the store, those that are not finished and those whose file was not taken yet; 0 means no limit.
-    /// Default 0. They are counted as for `max_store_size`, those of all owners together.
+    /// The most uploads in the store, those that are not finished and those whose file was not taken yet; 0 means no
+    /// limit. Default 0. They are counted as for `max_store_size`, those of all owners together.
     pub max_uploads: u64,
     /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a handle
     /// sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).

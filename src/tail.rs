@@ -1,8 +1,8 @@
 //! The tail of `data`: where chunks go that have no place on the grid.
 //!
-//! Places are taken one after the other until twice the declared size is reached. Then room is looked for that is no other
-//! chunk's. Where chunks that were replaced by shorter ones have left it in scattered pieces, those that are there are moved
-//! together: whatever was sent before, the chunks of a right file always find room in the end.
+//! Places are taken one after the other until twice the declared size is reached. Then room is looked for that is no
+//! other chunk's. Where chunks that were replaced by shorter ones have left it in scattered pieces, those that are
+//! there are moved together: whatever was sent before, the chunks of a right file always find room in the end.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -42,7 +42,7 @@ struct Held {
 /// Some of the other chunks' places, in the order in which they lie.
 struct Places {
     held: Vec<Held>,
-    /// Whether others lie behind them.
+    /// Whether others lie after them.
     more: bool,
     /// How long all the other chunks in the tail are together.
     taken: u64,
@@ -62,7 +62,8 @@ enum Room {
 }
 
 impl Tail<'_> {
-    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for one.
+    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for
+    /// one.
     pub(crate) fn take(&self, length: u64) -> Result<Slot> {
         let (upload, number) = (self.upload, self.number);
         let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
@@ -152,7 +153,7 @@ impl Tail<'_> {
         }
     }
 
-    /// The lowest places of other chunks that end behind `from`.
+    /// The lowest places of other chunks that end after `from`.
     fn places(&self, from: u64) -> Result<Places> {
         let start = self.shape.tail_start();
         let mut places = Places { held: Vec::new(), more: false, taken: 0, end: start };
@@ -187,11 +188,12 @@ impl Tail<'_> {
         self.upload.clear_slot(&self.upload.records()?, self.number, &held, &Slot::default())
     }
 
-    /// Moves each chunk into a lower gap, if one is large enough, and takes from each the room that it does not use. Says
-    /// whether anything was gained.
+    /// Moves each chunk into a lower gap, if one is large enough, and takes from each the room that it does not use.
+    /// Says whether anything was gained.
     ///
-    /// If nothing was, each gap is smaller than every chunk behind it, so the gaps are together smaller than the chunks: the
-    /// last chunk ends before twice their length. What is free behind it is twice what is missing of the declared size.
+    /// If nothing was, each gap is smaller than every chunk after it, so the gaps are together smaller than the chunks:
+    /// the last chunk ends before twice their length. What is free after it is twice what is missing of the declared
+    /// size.
     fn move_down(&self) -> Result<bool> {
         // By size. What is left in this pass is no gap yet: the disk may still have it as a chunk's.
         let mut gaps = BTreeSet::new();
@@ -231,7 +233,7 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Moves another chunk to a place that is nobody's, if no call is working on it and its bytes are what was received.
+    /// Moves another chunk to a free place, if no call is working on it and its bytes are what was received.
     fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
         let upload = self.upload;
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
@@ -259,8 +261,8 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Locks another chunk's slot without waiting, which the order of locks forbids. `None` if a call is working on it, or
-    /// has given it another place.
+    /// Locks another chunk's slot without waiting, which the order of locks forbids. `None` if a call is working on it,
+    /// or has given it another place.
     fn lock_other(&self, held: &Held) -> Result<Option<(Lock<'_>, Slot)>> {
         let lock = Lock::try_slot(&self.upload.state, held.number);
         let Some(lock) = lock.map_err(|error| self.upload.state_error("cannot lock", error))? else { return Ok(None) };

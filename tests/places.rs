@@ -393,6 +393,26 @@ fn a_place_that_is_being_written_is_not_taken() {
     }
 }
 
+/// A chunk whose record says that it is on disk is there at its new place, before that is on record.
+#[test]
+fn a_chunk_that_is_moved_is_as_safe_as_before() {
+    let store = TestStore::with(Options { durability: Durability::Chunk, ..Options::default() });
+    let file = bytes(100);
+    let pieces = cut(&file, &[1, 1, 1, 97]);
+    let mut uid = String::new();
+    for number in 0..3 {
+        uid = store.send_content(&uid, 100, 4, number, &[0xff; 66]);
+    }
+    for number in [0, 1, 2] {
+        store.send_content(&uid, 100, 4, number, pieces[number as usize]);
+    }
+    let steps = common::steps(|| drop(store.send_content(&uid, 100, 4, 3, pieces[3])));
+    let count = |wanted: &[&str]| steps.windows(wanted.len()).filter(|part| *part == wanted).count();
+    assert_eq!(count(&["tail:copied", "synced:data", "tail:moved"]), count(&["tail:moved"]), "{steps:?}");
+    assert!(count(&["tail:moved"]) > 0);
+    assert!(store.content(&uid) == file);
+}
+
 /// More places than are looked at in one go, all scattered: they are moved together.
 #[test]
 fn a_large_chunk_finds_room_between_many_small_ones() {
