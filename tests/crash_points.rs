@@ -490,6 +490,27 @@ fn replacing() {
     });
 }
 
+/// Chunks that were far too large leave room in scattered pieces: for the last one the others are moved together.
+#[test]
+fn making_room() {
+    let name = "making_room";
+    let Some(shim) = Shim::load(name) else { return };
+    for durability in LEVELS {
+        let mut case = Case::new(shim, Kind::default(), durability, &[20, 30, 40, TOTAL - 90]);
+        for number in 0..3 {
+            case.send(number, &seeded_bytes(TOTAL * 2 / 3, number as u64 + 2));
+        }
+        for number in [2, 1, 0] {
+            case.send(number, &case.piece(number));
+        }
+        let last = case.piece(3);
+        let moved = common::steps(|| case.send(3, &last)).into_iter().filter(|step| *step == "tail:moved").count();
+        assert!(moved > 0);
+        case.get();
+        case.check(name, 0xb007);
+    }
+}
+
 #[test]
 fn moving_by_rename() {
     at_every_point("moving_by_rename", Kind::default(), |case| {
