@@ -150,7 +150,11 @@ impl<'a> Receiving<'a> {
         let held = self.upload.slot_in(&self.records, number)?;
         let known_on_disk = held.tag == trust::SYNCED;
         // At level `chunk` a record of bytes that are not known to be on disk is that of a call that died, or of another level.
-        if self.durable && !settled && (self.records.doubt() || held.received() && !known_on_disk) {
+        // At the tail the disk's own records decide who may have a place.
+        let length = self.chunk.content.len() as u64;
+        let wants_room = self.shape.place(&held, number, length) == Place::Tail;
+        let doubt = self.records.doubt() && (self.durable || wants_room);
+        if !settled && (doubt || self.durable && held.received() && !known_on_disk) {
             self.upload.doubt()?;
             return Ok(None);
         }

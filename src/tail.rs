@@ -14,7 +14,7 @@ use crate::format::Slot;
 use crate::lock::Lock;
 use crate::placement::Shape;
 use crate::upload::Upload;
-use crate::{pieces, trust};
+use crate::{Durability, pieces, sys, trust};
 
 /// How many places are in memory at once. A table with more is read again for each so many.
 const AT_ONCE: usize = 1 << 15;
@@ -88,7 +88,8 @@ impl Tail<'_> {
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
         upload.write_tail(end, upload.trust.tag())?;
-        upload.write_slot(number, &slot.cleared())?;
+        let held = upload.slot(number)?;
+        upload.write_slot(number, &held.cleared_for(&slot))?;
         Ok(slot)
     }
 
@@ -228,7 +229,8 @@ impl Tail<'_> {
             return Ok(false);
         }
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
-        let trimmed = if slot.received() { Slot { capacity: slot.length, ..slot } } else { Slot::default() };
+        let nowhere = Slot::default();
+        let trimmed = if slot.received() { Slot { capacity: slot.length, ..slot } } else { slot.cleared_for(&nowhere) };
         self.upload.write_slot(held.number, &trimmed)?;
         Ok(true)
     }
@@ -237,9 +239,10 @@ impl Tail<'_> {
     fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
         let upload = self.upload;
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
+        let records = upload.records()?;
         // What has to be read from the disk first stays where it is.
         let known = slot.tag == trust::SYNCED || slot.tag == upload.trust.tag();
-        if !slot.received() || slot.length != held.length || !known {
+        if !slot.received() || slot.length != held.length || !known || records.doubt() {
             return Ok(false);
         }
         let failed = |error| upload.dir.error(&format!("cannot move chunk {}:", held.number), DATA, error);
@@ -253,10 +256,15 @@ impl Tail<'_> {
             return Ok(false);
         }
         upload.reach("tail:copied")?;
-        if slot.tag == trust::SYNCED {
-            upload.dir.sync_file(DATA, self.data)?;
+        let mut tag = upload.trust.tag();
+        if upload.level(&records) == Durability::Chunk && slot.tag == trust::SYNCED {
+            upload.dir.sync_file(DATA, self.data).inspect_err(|_| drop(upload.doubt()))?;
+            if sys::has_unwritten(self.data, to, slot.length) {
+                return upload.doubt().map(|()| false);
+            }
+            tag = trust::SYNCED;
         }
-        upload.write_slot(held.number, &Slot { offset: to, capacity: slot.length, ..slot })?;
+        upload.write_slot(held.number, &Slot { offset: to, capacity: slot.length, tag, ..slot })?;
         upload.reach("tail:moved")?;
         Ok(true)
     }
