@@ -122,7 +122,7 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
 #[test]
 fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_it_exits() {
     let _turn = FORKING.lock();
-    let store = TestStore::with(Options { max_store_size: 5000, ..Options::default() });
+    let store = TestStore::with(Options { max_store_size: 5 * (1000 + 8192), ..Options::default() });
     let unlimited = store.reopened(Options::default());
     let file = bytes(1000);
     let (begun, whole) = (store.first(&file, 100, 0), store.send_all(&file, 100));

@@ -36,8 +36,9 @@ fn sticky() -> (tempfile::TempDir, PathBuf) {
     (dir, root)
 }
 
+/// Enough for one upload of 10,000 bytes, or for two small ones: each takes two blocks more.
 fn limited() -> Options {
-    Options { max_store_size: 10_000, ..Options::default() }
+    Options { max_store_size: 10_000 + 8192, ..Options::default() }
 }
 
 fn open(root: &Path) -> Store {
@@ -261,7 +262,7 @@ fn a_store_that_another_user_made_is_refused() {
 #[test]
 fn a_group_shares_a_store() {
     let (_dir, root) = place();
-    let options = Options { dir_mode: 0o2770, file_mode: 0o660, max_store_size: 1000, ..Options::default() };
+    let options = Options { dir_mode: 0o2770, file_mode: 0o660, max_store_size: 100_000, ..Options::default() };
     std::fs::create_dir(&root).unwrap();
     std::os::unix::fs::chown(&root, Some(1002), Some(GROUP)).unwrap();
     set_mode(&root, 0o2770);
