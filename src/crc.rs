@@ -8,8 +8,7 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// Makes crc-fast's first call, which examines the processor and stores the result in a `OnceLock`. A child that is
-/// forked while another thread is in that call would wait for that thread for ever, so the loader calls this: see
-/// `sys::AT_LOAD`.
+/// forked while another thread is in that call waits for that thread for ever. So a store makes it when it is opened.
 pub(crate) fn prepare() {
     crc32c(b"");
 }

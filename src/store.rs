@@ -12,8 +12,8 @@ use crate::sys::effective_user;
 use crate::trust::Boot;
 use crate::upload::Upload;
 use crate::{
-    Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, create,
-    expire, inspect, owner, receive, space, sys, verify,
+    Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, crc,
+    create, expire, inspect, owner, receive, space, verify,
 };
 
 /// A directory in which uploads are received.
@@ -47,8 +47,7 @@ impl Store {
     /// kept, or cannot be resolved or examined; `io` with `EPERM` if another user could
     /// exchange the store, or made the symbolic link that is the path's last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
-        // Nothing else refers to it, so the linker of a static library would leave it out.
-        std::hint::black_box(&sys::AT_LOAD);
+        crc::prepare();
         options.validate()?;
         let path = path.as_ref();
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {

@@ -7,17 +7,6 @@ use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 
-/// The loader calls this function when it loads the program or the shared library. No thread can be inside a call then.
-// SAFETY: the loader calls each function in this section once; a C function may ignore the arguments. This function
-// does not panic, and uses nothing that std sets up before `main`.
-#[used]
-#[unsafe(link_section = ".init_array")]
-pub(crate) static AT_LOAD: extern "C" fn() = at_load;
-
-extern "C" fn at_load() {
-    crate::crc::prepare();
-}
-
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

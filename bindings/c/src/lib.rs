@@ -54,15 +54,15 @@
 //!
 //! Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
 //! one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
-//! The library starts no threads and keeps no state outside the handles. When it is loaded, it examines
-//! the processor and does nothing else.
+//! The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
 //!
 //! Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
 //! of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
 //! made before a fork works in the child, but for an upload_list: parent and child would share its place in
 //! the directory. All descriptors are closed on exec.
 //!
-//! Fork during a call. A child that is forked by one thread while another is inside a call shares the lock of
+//! Fork during a call. Do not fork while another thread opens the process's first store: the child may wait for
+//! ever in a call of its own. A child that is forked by one thread while another is inside a call shares the lock of
 //! that call. The lock is released when the call returns. If the parent is killed before, the child keeps the
 //! lock until it execs or exits, and the calls that need the lock wait that long, in the child for ever. The
 //! lock of a chunk holds up that chunk, and upload_get, upload_move_to, upload_verify and upload_remove of its
