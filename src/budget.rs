@@ -187,7 +187,7 @@ fn open_root(store: &Store) -> Result<Directory> {
 struct Sum {
     file: File,
     path: PathBuf,
-    tag: u32,
+    trust: Trust,
 }
 
 const SUM_SIZE: usize = 32;
@@ -208,19 +208,20 @@ impl Sum {
                 (made, status)
             }
         };
-        let tag = Trust::now(&store.boot, status.mount).tag();
-        Ok(Sum { file, path, tag })
+        let volume = store.volumes.of(&file, &status).map_err(failed)?;
+        let trust = Trust::now(&store.boot, volume);
+        Ok(Sum { file, path, trust })
     }
 
-    /// `None` if it has to be counted again; always where the kernel does not tell boot and mount, as all sums have the same
-    /// tag there.
+    /// `None` if it has to be counted again; always where the kernel does not tell the boot, as all sums have the same tag
+    /// there.
     fn read(&self) -> Option<Total> {
         let mut bytes = [0; SUM_SIZE];
         self.file.read_exact_at(&mut bytes, 0).ok()?;
         let (numbers, rest) = bytes.split_at(24);
         let [bytes_sum, uploads, counted_at] = [0, 1, 2].map(|at| u64::from_le_bytes(numbers.as_chunks().0[at]));
         let [tag, check] = [0, 1].map(|at| u32::from_le_bytes(rest.as_chunks().0[at]));
-        let known = check == crc32c(&bytes[..28]) && tag == self.tag && tag != UNKNOWN;
+        let known = check == crc32c(&bytes[..28]) && tag == self.trust.tag() && tag != UNKNOWN;
         known.then_some(Total { bytes: bytes_sum, uploads, counted_at })
     }
 
@@ -229,7 +230,7 @@ impl Sum {
         bytes[..8].copy_from_slice(&total.bytes.to_le_bytes());
         bytes[8..16].copy_from_slice(&total.uploads.to_le_bytes());
         bytes[16..24].copy_from_slice(&total.counted_at.to_le_bytes());
-        bytes[24..28].copy_from_slice(&self.tag.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.trust.tag().to_le_bytes());
         let check = crc32c(&bytes[..28]);
         bytes[28..].copy_from_slice(&check.to_le_bytes());
         self.file.write_all_at(&bytes, 0).map_err(|error| Error::os("cannot write", &self.path, error))

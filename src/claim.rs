@@ -342,7 +342,9 @@ impl Moving<'_> {
     }
 
     fn trust_in(&self, part: &File) -> io::Result<Trust> {
-        sys::status(part).map(|status| Trust::now(&self.upload.store.boot, status.mount))
+        let store = self.upload.store;
+        let volume = store.volumes.of(part, &sys::status(part)?)?;
+        Ok(Trust::now(&store.boot, volume))
     }
 
     /// The claim comes first: a part to which no claim leads would stay for ever.

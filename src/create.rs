@@ -124,7 +124,8 @@ impl<'a> New<'a> {
             return Ok(false);
         }
         dir.undo_umask(STATE, &state, &status, state_mode)?;
-        let tag = Trust::now(&store.boot, status.mount).tag();
+        let volume = store.volumes.of(&state, &status).map_err(|error| dir.error("cannot examine", STATE, error))?;
+        let tag = Trust::now(&store.boot, volume).tag();
         // The tail is behind this chunk, if the chunk lies in it.
         let size = chunk.content.len() as u64;
         let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };

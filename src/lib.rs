@@ -65,6 +65,7 @@ mod trust;
 mod uid;
 mod upload;
 mod verify;
+mod volume;
 
 pub use chunk::{Chunk, Finished, MAX_FILE_NAME, MAX_NUMBER, MAX_OWNER, MAX_UPLOAD_KEY, MIN_BARE_UPLOAD_KEY, Receipt};
 pub use error::{Error, ErrorKind, Result};

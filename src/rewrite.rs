@@ -54,7 +54,7 @@ pub(crate) fn rewrite(upload: &Upload<'_>, data: &File) -> Result<Option<PhaseRe
 }
 
 /// Whether a rewrite may have begun, and left `ordered`. That none has is on record from the beginning until there is such a
-/// file, in the same sector as the phase: if what the phase says is of this boot and mount, so is that.
+/// file, in the same sector as the phase: if what the phase says is of this boot and volume, so is that.
 pub(crate) fn may_have_begun(upload: &Upload<'_>, records: &Records) -> bool {
     let believed = records.phase().is_some_and(|record| upload.trust.believes(record.tag));
     !(believed && records.no_rewrite_yet())

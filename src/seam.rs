@@ -22,6 +22,7 @@ mod on {
     thread_local! {
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
         static TRUST_TAG: Cell<Option<Option<u32>>> = const { Cell::new(None) };
+        static VOLUMES_HIDDEN: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Has `hook` called at every step this thread reaches.
@@ -38,6 +39,15 @@ mod on {
         TRUST_TAG.get()
     }
 
+    /// Has the kernel tell this thread the boot, but no volume.
+    pub fn hide_volumes(hidden: bool) {
+        VOLUMES_HIDDEN.set(hidden);
+    }
+
+    pub(crate) fn volumes_are_hidden() -> bool {
+        VOLUMES_HIDDEN.get()
+    }
+
     pub(crate) fn reach(step: &'static str) -> io::Result<()> {
         // The hook may make calls of its own, so it must not run while it is borrowed.
         let hook = HOOK.with_borrow(Clone::clone);
@@ -48,6 +58,6 @@ mod on {
 #[cfg(not(feature = "test-seams"))]
 pub(crate) use off::reach;
 #[cfg(feature = "test-seams")]
-pub use on::{Hook, set_hook, set_trust_tag};
+pub use on::{Hook, hide_volumes, set_hook, set_trust_tag};
 #[cfg(feature = "test-seams")]
-pub(crate) use on::{reach, trust_tag};
+pub(crate) use on::{reach, trust_tag, volumes_are_hidden};

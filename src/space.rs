@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result, errno};
 use crate::placement::Shape;
+use crate::volume::TMPFS;
 use crate::{Durability, Options, seam, sys};
 
 /// File systems that cannot hold a store, with the reason. Other hosts share them, or a daemon serves them of which the engine
@@ -85,7 +86,6 @@ const UNORDERED: [(u32, &str); 8] = [
 
 const EXT: u32 = 0xef53;
 const NFS: u32 = 0x6969;
-const TMPFS: u32 = 0x0102_1994;
 
 /// Refuses by name file systems that cannot keep what this level promises, and says how much room there is where `path` is or
 /// will be.

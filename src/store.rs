@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::sys::effective_user;
 use crate::trust::Boot;
 use crate::upload::Upload;
+use crate::volume::Volumes;
 use crate::{
     Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, crc,
     create, expire, inspect, owner, receive, space, verify,
@@ -25,6 +26,7 @@ pub struct Store {
     root: PathBuf,
     options: Options,
     pub(crate) boot: Boot,
+    pub(crate) volumes: Volumes,
     /// To whom this handle is bound.
     owner: Option<Vec<u8>>,
 }
@@ -63,7 +65,9 @@ impl Store {
             result => drop(result?),
         }
         let boot = Boot::current()?;
-        Ok(Store { root, options, boot, owner: None })
+        let volumes =
+            Volumes::around(&root).map_err(|error| Error::os("cannot examine the volume of", &root, error))?;
+        Ok(Store { root, options, boot, volumes, owner: None })
     }
 
     /// Where the store is: an absolute path, resolved when the store was opened.
@@ -104,8 +108,8 @@ impl Store {
     ///
     /// May be repeated, and called by several processes at once: each gets the same path. Takes time in proportion to
     /// the number of chunks at first, then none; the data itself is read only if it was written before a reboot or
-    /// under another mount (or, at level `process`, where the kernel does not tell: before Linux 6.8, or without
-    /// `/proc`), and copied only if chunks of uneven sizes did not arrive in order.
+    /// a remount (or, at level `process`, where the kernel does not tell one volume from another: see docs/kernels.md),
+    /// and copied only if chunks of uneven sizes did not arrive in order.
     ///
     /// # Errors
     /// `incomplete`: chunks are missing. `size_mismatch`: they do not add up to the declared size. `checksum_mismatch`:
@@ -127,7 +131,7 @@ impl Store {
     pub fn for_owner(&self, owner: &[u8]) -> Result<Store> {
         owner::validate_owner(owner)?;
         let options = Options { all_owners: false, ..self.options.clone() };
-        Ok(Store { root: self.root.clone(), options, boot: self.boot.clone(), owner: Some(owner.to_vec()) })
+        Ok(Store { options, owner: Some(owner.to_vec()), ..self.clone() })
     }
 
     /// The owner this handle is bound to.

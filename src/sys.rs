@@ -288,6 +288,9 @@ pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
     Ok(file_system(unsafe { raw.assume_init_ref() }))
 }
 
+/// A device's major and minor number.
+pub(crate) type Device = (u32, u32);
+
 /// What statx(2) tells of a file.
 pub(crate) struct Status {
     pub is_file: bool,
@@ -297,6 +300,9 @@ pub(crate) struct Status {
     pub links: u32,
     /// The user to whom it belongs.
     pub owner: u32,
+    pub inode: u64,
+    /// Of the file system.
+    pub device: Device,
     /// The id of the mount: never used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
     /// kernel does not tell.
     pub mount: Option<u64>,
@@ -309,17 +315,44 @@ pub(crate) fn status(file: &File) -> io::Result<Status> {
 
 /// The status of `name` in `dir`, a symbolic link's own; of `dir` itself if `name` is empty.
 pub(crate) fn status_at(dir: &File, name: &CStr) -> io::Result<Status> {
+    statx(dir.as_raw_fd(), name)
+}
+
+/// The status of what stands at `path`, a symbolic link's own.
+pub(crate) fn status_of(path: &Path) -> io::Result<Status> {
+    use std::os::unix::ffi::OsStrExt;
+    statx(libc::AT_FDCWD, &std::ffi::CString::new(path.as_os_str().as_bytes())?)
+}
+
+fn statx(dir: libc::c_int, name: &CStr) -> io::Result<Status> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK | libc::STATX_UID;
+    let (basic, mount) = (libc::STATX_BASIC_STATS, libc::STATX_MNT_ID_UNIQUE);
     let mut raw = MaybeUninit::<libc::statx>::uninit();
     // SAFETY: `name` is NUL-terminated and outlives the call; `raw` has room for the result.
-    check(unsafe {
-        libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, mask | libc::STATX_MNT_ID_UNIQUE, raw.as_mut_ptr())
-    })?;
+    check(unsafe { libc::statx(dir, name.as_ptr(), flags, basic | mount, raw.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it filled `raw`.
     let raw = unsafe { raw.assume_init_ref() };
     let kind = libc::mode_t::from(raw.stx_mode) & libc::S_IFMT;
     let (is_file, mode) = (kind == libc::S_IFREG, u32::from(raw.stx_mode) & 0o7777);
-    let mount = (raw.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0).then_some(raw.stx_mnt_id);
-    Ok(Status { is_file, mode, size: raw.stx_size, links: raw.stx_nlink, owner: raw.stx_uid, mount })
+    let mount = (raw.stx_mask & mount != 0).then_some(raw.stx_mnt_id);
+    let (inode, device) = (raw.stx_ino, (raw.stx_dev_major, raw.stx_dev_minor));
+    let (size, links, owner) = (raw.stx_size, raw.stx_nlink, raw.stx_uid);
+    Ok(Status { is_file, mode, size, links, owner, inode, device, mount })
+}
+
+/// The id of the btrfs that `file` is on (`BTRFS_IOC_FS_INFO`): of all its subvolumes and devices.
+pub(crate) fn btrfs_id(file: &File) -> io::Result<[u8; 16]> {
+    /// The highest device number and the number of devices come first, the id next; it is 1024 bytes in all versions.
+    #[repr(C)]
+    struct Info {
+        devices: [u64; 2],
+        id: [u8; 16],
+        rest: [u64; 124],
+    }
+    const FS_INFO: libc::Ioctl = 0x8400_941f; // _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)
+    const { assert!(size_of::<Info>() == 1024) };
+    let mut info = Info { devices: [0; 2], id: [0; 16], rest: [0; 124] };
+    // SAFETY: `info` has the size that the request's number names, and outlives the call.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), FS_INFO, &mut info) })?;
+    Ok(info.id)
 }

@@ -2,7 +2,7 @@
 //!
 //! What a process wrote and nobody synced is safe in the kernel's page cache from the death of every process, but not
 //! from power loss, nor from a volume that vanishes and comes back. So each record carries a tag made of the boot and
-//! the mount under which its bytes were written. As long as both are the same, the bytes are what was written; under
+//! the volume under which its bytes were written. As long as both are the same, the bytes are what was written; under
 //! another tag they are read against their checksum first.
 
 use crate::crc::Crc32c;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// In a slot: no bytes.
 pub(crate) const MISSING: u32 = 0;
-/// Written where the kernel does not tell boot or mount: never believed.
+/// Written where the kernel does not tell the boot: never believed.
 pub(crate) const UNKNOWN: u32 = 1;
 /// The bytes were synced before this tag was written: always believed.
 pub(crate) const SYNCED: u32 = 2;
@@ -33,40 +33,49 @@ impl Boot {
     }
 }
 
-/// The present boot and mount of one upload.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Trust(Option<u32>);
+/// The present boot and volume of one upload.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trust {
+    /// The tag of both.
+    tag: Option<u32>,
+    /// Where the kernel does not tell the volume: the tag of the boot alone.
+    boot: Option<u32>,
+}
+
+/// Stands for a volume of which the kernel does not tell: no volume has this number.
+const UNTOLD: u64 = 3 << 62;
 
 impl Trust {
-    /// The tag of what is written now, in this boot, through this mount.
-    pub(crate) fn now(boot: &Boot, mount: Option<u64>) -> Trust {
+    /// The tag of what is written now, in this boot, on this volume (see `volume`).
+    pub(crate) fn now(boot: &Boot, volume: Option<u64>) -> Trust {
         #[cfg(feature = "test-seams")]
         if let Some(tag) = crate::seam::trust_tag() {
-            return Trust(tag);
+            return Trust { tag, boot: None };
         }
-        Trust(boot.0.as_ref().zip(mount).map(|(boot, mount)| {
+        let tag = boot.0.as_ref().map(|boot| {
             let mut hash = Crc32c::new();
             hash.update(boot);
-            hash.update(&mount.to_le_bytes());
+            hash.update(&volume.unwrap_or(UNTOLD).to_le_bytes());
             let hash = hash.finish();
             // The lowest values have the meanings above.
             if hash <= SYNCED { hash + SYNCED + 1 } else { hash }
-        }))
+        });
+        if volume.is_some() { Trust { tag, boot: None } } else { Trust { tag: None, boot: tag } }
     }
 
     /// Believes only what was synced.
     pub(crate) fn none() -> Trust {
-        Trust(None)
+        Trust::default()
     }
 
     /// The tag for bytes that are written, but not synced.
     pub(crate) fn tag(self) -> u32 {
-        self.0.unwrap_or(UNKNOWN)
+        self.tag.or(self.boot).unwrap_or(UNKNOWN)
     }
 
     /// Whether bytes recorded under `tag` are what was written.
     pub(crate) fn believes(self, tag: u32) -> bool {
-        tag == SYNCED || self.0 == Some(tag)
+        tag == SYNCED || self.tag == Some(tag)
     }
 }
 
@@ -76,25 +85,27 @@ mod tests {
 
     #[test]
     fn only_the_present_tag_and_synced_are_believed() {
-        let trust = Trust(Some(77));
+        let trust = Trust { tag: Some(77), boot: None };
         assert!(trust.believes(77) && trust.believes(SYNCED));
         assert!(!trust.believes(78) && !trust.believes(MISSING) && !trust.believes(UNKNOWN));
     }
 
     #[test]
     fn where_the_kernel_does_not_tell_nothing_is_believed() {
-        let trust = Trust(None);
-        assert!(!trust.believes(trust.tag()) && !trust.believes(MISSING));
-        assert!(trust.believes(SYNCED));
+        for trust in [Trust::default(), Trust { tag: None, boot: Some(77) }] {
+            assert!(!trust.believes(trust.tag()) && !trust.believes(MISSING));
+            assert!(trust.believes(SYNCED));
+        }
     }
 
     #[test]
-    fn one_mount_has_one_tag() {
-        let mount = || crate::sys::status(&tempfile::tempfile().unwrap()).unwrap().mount;
+    fn one_volume_has_one_tag() {
         let boot = Boot::current().unwrap();
-        assert_eq!(Trust::now(&boot, mount()).tag(), Trust::now(&boot, mount()).tag());
-        assert_ne!(Trust::now(&boot, Some(1)).tag(), Trust::now(&boot, Some(2)).tag());
+        let tag = |volume| Trust::now(&boot, volume).tag();
+        assert_eq!(tag(Some(1)), tag(Some(1)));
+        assert_ne!(tag(Some(1)), tag(Some(2)));
+        assert_ne!(tag(Some(1)), tag(None));
         assert_eq!(Trust::now(&Boot(None), Some(1)).tag(), UNKNOWN);
-        assert_eq!(Trust::now(&boot, None).tag(), UNKNOWN);
+        assert_eq!(Trust::now(&Boot(None), None).tag(), UNKNOWN);
     }
 }

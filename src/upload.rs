@@ -70,7 +70,8 @@ impl<'a> Upload<'a> {
             return Ok(None); // the same
         }
         let header = Header::decode(&head).map_err(|what| damaged(&dir, what))?;
-        let trust = Trust::now(&store.boot, status.mount);
+        let volume = store.volumes.of(&state, &status).map_err(|error| dir.error("cannot examine", STATE, error))?;
+        let trust = Trust::now(&store.boot, volume);
         if header.state_size() != Some(status.size) {
             let receiving = opened.phase().filter(|record| record.phase == Phase::Receiving);
             if header.state_size() > Some(status.size) && receiving.is_some_and(|record| !trust.believes(record.tag)) {

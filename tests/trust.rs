@@ -185,6 +185,7 @@ fn a_check_may_die_anywhere() {
 fn a_repeat_of_a_suspect_chunk_is_written_again() {
     let file = bytes(1000);
     let store = TestStore::new();
+    reboot(13);
     let uid = store.send_all(&file, 100);
     assert_eq!(
         count(
@@ -232,6 +233,7 @@ fn a_repeat_finds_damage_that_the_record_does_not_show() {
 fn the_right_bytes_for_a_damaged_finished_file_repair_it() {
     let file = bytes(1000);
     let store = TestStore::new();
+    reboot(14);
     let uid = store.send_all(&file, 100);
     store.finished(&uid);
     damage(&store, &uid, "file", 350);
@@ -336,27 +338,6 @@ fn what_was_synced_need_not_be_read() {
         reboot(17);
         assert_eq!(count(&steps(|| assert_eq!(store.content(&uid), file)), "check:passed"), 0, "{durability:?}");
     }
-}
-
-/// Each mount has a tag of its own, in the shipped code as well: the real one, not a replaced one.
-#[test]
-fn a_remount_makes_records_suspect() {
-    let file = bytes(1000);
-    let store = TestStore::new();
-    std::fs::create_dir(store.root()).unwrap();
-    let mount = |arguments: &[&str]| {
-        std::process::Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success())
-    };
-    let root = store.root().to_str().unwrap();
-    if !mount(&["--bind", root, root]) {
-        common::skip("may not mount here");
-        return;
-    }
-    let uid = store.send_all(&file, 100);
-    assert_eq!(count(&steps(|| assert_eq!(store.content(&uid), file)), "check:passed"), 0);
-    assert!(common::unmount(store.root()));
-    damage(&store, &uid, "file", 123);
-    assert_eq!(missing(store.get(&uid).unwrap_err()), (1, 1));
 }
 
 /// Power loss took the rename of a rewritten file: a chunk finds the upload as `get` would.

@@ -60,6 +60,15 @@ pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
     names.take()
 }
 
+/// Whether what nobody synced is believed here: the kernel tells of the temporary directory which page cache it is in. See
+/// docs/kernels.md.
+#[cfg(feature = "test-seams")]
+pub fn volume_is_told() -> bool {
+    let store = TestStore::new();
+    let uid = store.first(&bytes(1), 1, 0);
+    !steps(|| drop(store.get(&uid))).contains(&"check:passed")
+}
+
 /// Cuts a file at these sizes.
 pub fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = file;
