@@ -77,6 +77,12 @@ impl Trust {
     pub(crate) fn believes(self, tag: u32) -> bool {
         tag == SYNCED || self.tag == Some(tag)
     }
+
+    /// Whether no reboot has come between what is recorded under `tag` and now. Where the kernel does not tell the volume,
+    /// that may have vanished and come back all the same: no promise may rest on this.
+    pub(crate) fn is_of_this_boot(self, tag: u32) -> bool {
+        self.believes(tag) || self.boot == Some(tag)
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +101,7 @@ mod tests {
         for trust in [Trust::default(), Trust { tag: None, boot: Some(77) }] {
             assert!(!trust.believes(trust.tag()) && !trust.believes(MISSING));
             assert!(trust.believes(SYNCED));
+            assert_eq!(trust.is_of_this_boot(trust.tag()), trust.boot.is_some());
         }
     }
 

@@ -74,7 +74,9 @@ impl<'a> Upload<'a> {
         let trust = Trust::now(&store.boot, volume);
         if header.state_size() != Some(status.size) {
             let receiving = opened.phase().filter(|record| record.phase == Phase::Receiving);
-            if header.state_size() > Some(status.size) && receiving.is_some_and(|record| !trust.believes(record.tag)) {
+            if header.state_size() > Some(status.size)
+                && receiving.is_some_and(|record| !trust.is_of_this_boot(record.tag))
+            {
                 return Ok(None); // power loss took the end of it
             }
             return Err(damaged(&dir, "its size does not fit its header"));
@@ -87,7 +89,7 @@ impl<'a> Upload<'a> {
     /// no upload, and the client begins anew; unless it is finished and its file gone, which somebody has got.
     fn has_lost_its_name(&self) -> Result<bool> {
         let record = self.opened.phase();
-        if record.is_some_and(|record| self.trust.believes(record.tag) || record.phase == Phase::Gone)
+        if record.is_some_and(|record| self.trust.is_of_this_boot(record.tag) || record.phase == Phase::Gone)
             || self.read_file_name()?.is_some()
         {
             return Ok(false);
@@ -113,9 +115,9 @@ impl<'a> Upload<'a> {
     }
 
     /// Of one that is receiving, and has no file: it was finished once (then the grid is void), or is on its way to its
-    /// place, or its record is believed. Otherwise power loss took what nobody had yet.
+    /// place, or its record is of this boot. Otherwise power loss took what nobody had yet.
     pub(crate) fn somebody_may_have_the_file(&self, record: PhaseRecord) -> Result<bool> {
-        Ok(self.trust.believes(record.tag) || record.grid_is_void || self.dir.has(CLAIM)?)
+        Ok(self.trust.is_of_this_boot(record.tag) || record.grid_is_void || self.dir.has(CLAIM)?)
     }
 
     /// An error that concerns `state`.
@@ -252,7 +254,8 @@ impl<'a> Upload<'a> {
     pub(crate) fn file_name(&self) -> Result<String> {
         let name = self.read_file_name()?;
         // Somebody has the file, and power loss took its name: see `has_lost_its_name`.
-        let lost = || self.opened.phase().is_some_and(|record| !self.trust.believes(record.tag)).then(String::new);
+        let lost =
+            || self.opened.phase().is_some_and(|record| !self.trust.is_of_this_boot(record.tag)).then(String::new);
         name.or_else(lost).ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
     }
 

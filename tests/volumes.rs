@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use std::sync::RwLock;
 use std::time::Duration;
 
-use chunked_upload::{Error, ErrorKind, Options, Store};
+use chunked_upload::{Chunk, Error, ErrorKind, Options, Store, seam};
 use common::{Image, Memory, bytes, entries, in_child, send, steps, succeeds, unmount};
 
 /// Whether a superblock is told by its node in sysfs. `UPLOAD_HIDE=sysfs` hides it: see tests/hidden.sh.
@@ -383,4 +383,47 @@ fn an_overlay_is_not_taken_for_the_volume_below() {
     assert!(unmount(merged) && mount());
     assert_eq!(read_by_get(&store, &uid), CHUNKS, "nor is another overlay's");
     assert!(unmount(merged));
+}
+
+/// Where the kernel tells the boot alone: each `get` reads the file, and none syncs it.
+#[test]
+fn where_no_volume_is_told_get_reads_and_does_not_sync() {
+    seam::hide_volumes(true);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let uid = upload(&store);
+    for _ in 0..3 {
+        let reached = steps(|| drop(store.get(&uid).unwrap()));
+        assert_eq!(reached.iter().filter(|step| **step == "check:passed").count(), CHUNKS);
+        assert!(!reached.iter().any(|step| step.starts_with("synced:")), "{reached:?}");
+    }
+    // What a volume that is told had synced, and what was synced at a higher level, is not read.
+    let durable = Options { durability: chunked_upload::Durability::Complete, ..Options::default() };
+    let durable = Store::open(store.root(), durable).unwrap();
+    durable.get(&uid).unwrap();
+    assert!(steps(|| drop(store.get(&uid).unwrap())).is_empty());
+}
+
+/// There, too, an upload whose bytes somebody took is gone, and a `state` that was cut is damaged: no power was lost.
+#[test]
+fn where_no_volume_is_told_the_errors_are_the_same() {
+    for hidden in [false, true] {
+        seam::hide_volumes(hidden);
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let begun = || {
+            let chunk = Chunk { total_size: 10, chunk_count: 2, content: b"hello", ..Chunk::default() };
+            let uid = store.handle_chunk(&chunk).unwrap().upload_uid.to_string();
+            (store.root().join(&uid), uid)
+        };
+        if !hidden && !common::volume_is_told() {
+            continue;
+        }
+        let (path, uid) = begun();
+        std::fs::remove_file(path.join("data")).unwrap();
+        assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
+        let (path, uid) = begun();
+        std::fs::File::options().write(true).open(path.join("state")).unwrap().set_len(540).unwrap();
+        assert_eq!(store.get(&uid).unwrap_err().os_errno(), Some(libc::EBADMSG));
+    }
 }
