@@ -82,6 +82,7 @@ test: ## all tests, the Python ones against the installed wheel; tells at the en
 
 test-rust: ## the engine's tests
 	$(CARGO) test --locked -p chunked-upload --features test-seams
+	tests/hidden.sh
 
 test-c: $(VENV)/.made ## the C library's tests; CMake and pkg-config come from .venv
 	PATH="$(abspath $(BIN)):$$PATH" $(CARGO) test --locked -p chunked-upload-c

@@ -34,11 +34,13 @@ fn get_reads_and_writes_no_data() {
     let store = TestStore::new();
     let file = bytes(64 * MIB as usize);
     let uid = store.send_all(&file, MIB as usize);
+    // Where nothing is believed, each reads the file once.
+    let file_read = if common::volume_is_told() { 0 } else { 64 * MIB };
     // The table has 64 slots of 32 bytes.
-    within(16 << 10, 1 << 10, || {
+    within(file_read + (16 << 10), 1 << 10, || {
         store.finished(&uid);
     });
-    within(8 << 10, 0, || {
+    within(file_read + (8 << 10), 0, || {
         store.finished(&uid);
     });
     assert_eq!(store.content(&uid), file);
@@ -55,8 +57,9 @@ fn each_byte_is_written_once_and_none_read_back() {
             store.send(&uid, &file, MIB as usize, number).unwrap();
         }
     });
-    // A repeat reads what is there and writes nothing.
-    within(MIB + (16 << 10), 0, || {
+    // A repeat reads what is there and writes nothing; where nothing is believed, it is written again.
+    let written = if common::volume_is_told() { 0 } else { MIB + (1 << 10) };
+    within(MIB + (16 << 10), written, || {
         store.send(&uid, &file, MIB as usize, 7).unwrap();
     });
     // Other bytes are written without reading those before them.

@@ -310,7 +310,9 @@ fn a_rewrite_goes_on_where_it_stopped() {
     die_in("rewrite:recorded", 2, || drop(store.get(&uid)));
     let copied = steps("rewrite:copied");
     assert_eq!(store.content(&uid), file);
-    assert_eq!(copied.get(), 1, "of four chunks three were copied before");
+    // Unless nothing is believed: then it begins anew.
+    let left = if common::volume_is_told() { 1 } else { 4 };
+    assert_eq!(copied.get(), left, "of four chunks three were copied before");
     seam::set_hook(None);
 }
 

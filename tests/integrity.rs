@@ -129,10 +129,12 @@ fn the_progress_of_a_digest_is_kept() {
     };
     die_in("hash:recorded", 3, || drop(store.get(&uid)));
     let get = || assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::ChecksumMismatch);
-    assert_eq!(records(&get), 2, "four of six were done");
-    assert_eq!(records(&get), 0, "all of it");
+    // Unless nothing is believed: then it begins anew each time.
+    let left = |count| if common::volume_is_told() { count } else { 6 };
+    assert_eq!(records(&get), left(2), "four of six were done");
+    assert_eq!(records(&get), left(0), "all of it");
     store.send_piece(&uid, &pieces, 5).unwrap();
-    assert_eq!(records(&get), 0, "a repeat changes nothing");
+    assert_eq!(records(&get), left(0), "a repeat changes nothing");
     let other = seeded_bytes(4 * MIB, 9);
     let mut changed = pieces.clone();
     changed[3] = &other;
@@ -162,8 +164,8 @@ fn no_death_lets_a_wrong_file_pass() {
                     assert_eq!(store.content(&uid), file);
                 }
             }
-            if step > 200 {
-                assert!(!replaced);
+            if step == 207 {
+                assert!(!replaced, "both calls get through now");
                 break;
             }
         }
@@ -202,6 +204,8 @@ fn verify_names_damaged_chunks_and_asks_for_them_again() {
 
 #[test]
 fn verify_only_reports_on_a_finished_file() {
+    // Where nothing is believed, `get` would find the damage, too.
+    seam::set_trust_tag(Some(Some(100)));
     let store = TestStore::new();
     let file = bytes(350);
     let uid = store.send_pieces(&cut(&file, CUTS[1]), &[3, 2, 1, 0]);

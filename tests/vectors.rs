@@ -98,7 +98,11 @@ fn replay(name: &str, transcript: &Value) {
                 }
             }
             "take" => {
-                let path = store.get(&uid).expect(&what).path;
+                // A finished file is not asked for again: `get` would find it damaged where the kernel does not tell the volume.
+                let path = base.path(&uid, "file");
+                if !path.exists() {
+                    store.get(&uid).expect(&what);
+                }
                 std::fs::rename(path, base.dir.path().join(format!("taken{number}"))).unwrap();
             }
             other => panic!("{what}: no call {other}"),
