@@ -84,6 +84,9 @@ test-rust: ## the engine's tests
 	$(CARGO) test --locked -p chunked-upload --features test-seams
 	tests/hidden.sh
 
+test-kernels: ## the engine's tests and the C programs under Linux 5.10 and 6.1, in QEMU; needs Debian, root at first
+	tests/kernels.sh
+
 test-c: $(VENV)/.made ## the C library's tests; CMake and pkg-config come from .venv
 	PATH="$(abspath $(BIN)):$$PATH" $(CARGO) test --locked -p chunked-upload-c
 
@@ -158,5 +161,5 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check clean
+.PHONY: test-kernels fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check clean
 .PHONY: help build install header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http
