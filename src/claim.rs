@@ -157,7 +157,7 @@ impl Moving<'_> {
     /// Syncs a copy that has appeared, before the original goes. Where an earlier sync may have failed it is read from the disk.
     fn sync_delivered(&self, copy: &File, destination: &Path) -> Result<()> {
         let failed = |error| Error::os("cannot sync", destination, error);
-        let resident = sys::is_resident(copy);
+        let resident = sys::resident(copy) != Some(false);
         sys::mark_resident(copy, false);
         copy.sync_all().map_err(failed)?;
         if !resident {
@@ -337,14 +337,14 @@ impl Moving<'_> {
                     && self.trust_in(&file).ok()?.believes(tag)
             }
         };
-        let whole = !self.durable || sys::is_resident(&file);
+        let whole = !self.durable || sys::resident(&file) != Some(false);
         (believed && whole).then_some(file)
     }
 
     fn trust_in(&self, part: &File) -> io::Result<Trust> {
         let store = self.upload.store;
         let volume = store.volumes.of(part, &sys::status(part)?)?;
-        Ok(Trust::now(&store.boot, volume))
+        Ok(Trust::now(&store.boot, volume).of_resident(|| sys::resident(part)))
     }
 
     /// The claim comes first: a part to which no claim leads would stay for ever.

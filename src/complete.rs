@@ -233,7 +233,8 @@ fn check_finished(
     };
     if whole && right_size {
         if !records.doubt() && upload.trust.is_of_this_boot(record.tag) {
-            // The kernel does not tell the volume. To read it each time takes less than to sync what is taken away next.
+            // The kernel does not tell the volume. What was read is in memory now, and the mark tells how long it stays there.
+            sys::mark_resident(&upload.state, true);
             return Ok(Some(record));
         }
         // Synced, it need not be read again, whoever asks through whatever mount.

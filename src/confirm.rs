@@ -27,11 +27,12 @@ pub(crate) fn notice_eviction(upload: &Upload<'_>, records: &Records) -> Result<
     if synced || records.doubt() || upload.level(records) < Durability::Complete {
         return Ok(());
     }
-    let mut resident = sys::is_resident(&upload.state);
+    let evicted = |file: &File| sys::resident(file) == Some(false);
+    let mut doubt = evicted(&upload.state);
     for name in [DATA, ORDERED, FILE] {
-        resident &= upload.dir.open_file(name)?.is_none_or(|file| sys::is_resident(&file));
+        doubt |= upload.dir.open_file(name)?.is_some_and(|file| evicted(&file));
     }
-    if resident { Ok(()) } else { upload.doubt() }
+    if doubt { upload.doubt() } else { Ok(()) }
 }
 
 /// Under all slots: reads all chunks in `file` that are not known to be on disk from the disk, and repairs `state` there.
@@ -68,9 +69,10 @@ pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: b
         upload.reach("confirm:cleared")?;
         Ok(true)
     })?;
+    // The next chunk at the tail looks at all places: the mark may be older than they are.
+    upload.write_tail(upload.header.shape.tail_start(), trust::UNKNOWN)?;
     if !whole {
         upload.write_full(0)?;
-        upload.write_tail(upload.header.shape.tail_start(), trust::UNKNOWN)?;
     }
     confirm_state(upload)?;
     if whole {

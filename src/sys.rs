@@ -232,12 +232,16 @@ pub(crate) fn mark_resident(file: &File, resident: bool) {
     unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &hint) };
 }
 
-/// Whether the inode has been in the kernel's memory since it was marked. True where the kernel knows no such marks.
-pub(crate) fn is_resident(file: &File) -> bool {
-    let mut hint = NO_HINT;
+/// Whether the inode has been in the kernel's memory since it was marked. `None` where the kernel knows no such marks.
+pub(crate) fn resident(file: &File) -> Option<bool> {
+    #[cfg(feature = "test-seams")]
+    if crate::seam::volumes_are_hidden() {
+        return None;
+    }
+    let mut hint = NEVER_SET;
     // SAFETY: `hint` has room for the number that the command writes, and outlives the call.
     let told = check(unsafe { libc::fcntl(file.as_raw_fd(), F_GET_RW_HINT, &mut hint) });
-    told.is_err() || hint != NEVER_SET
+    told.is_ok().then_some(hint != NEVER_SET)
 }
 
 /// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`

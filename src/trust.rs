@@ -68,6 +68,13 @@ impl Trust {
         Trust::default()
     }
 
+    /// Where the kernel does not tell the volume: an inode that has been in memory all the time has had its pages there, too. No
+    /// volume has vanished and come back.
+    pub(crate) fn of_resident(self, resident: impl FnOnce() -> Option<bool>) -> Trust {
+        let untold = self.tag.is_none() && self.boot.is_some();
+        if untold && resident() == Some(true) { Trust { tag: self.boot, boot: None } } else { self }
+    }
+
     /// The tag for bytes that are written, but not synced.
     pub(crate) fn tag(self) -> u32 {
         self.tag.or(self.boot).unwrap_or(UNKNOWN)

@@ -71,7 +71,7 @@ impl<'a> Upload<'a> {
         }
         let header = Header::decode(&head).map_err(|what| damaged(&dir, what))?;
         let volume = store.volumes.of(&state, &status).map_err(|error| dir.error("cannot examine", STATE, error))?;
-        let trust = Trust::now(&store.boot, volume);
+        let trust = Trust::now(&store.boot, volume).of_resident(|| sys::resident(&state));
         if header.state_size() != Some(status.size) {
             let receiving = opened.phase().filter(|record| record.phase == Phase::Receiving);
             if header.state_size() > Some(status.size)
