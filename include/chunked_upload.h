@@ -55,24 +55,25 @@
  * pointer that is not NULL has to point to what the declaration says.
  *
  * Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
- * one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
- * The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
+ * one at once. upload_options are for one thread at a time. The thread that frees a handle must be its
+ * last user. The library starts no threads, keeps no state outside the handles and does nothing when it
+ * is loaded.
  *
  * Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
  * of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
  * made before a fork works in the child, but for an upload_list: parent and child would share its place in
  * the directory. All descriptors are closed on exec.
  *
- * Fork during a call. Do not fork while another thread opens the process's first store: the child may wait for
- * ever in a call of its own. A child that is forked by one thread while another is inside a call shares the lock of
- * that call. The lock is released when the call returns. If the parent is killed before, the child keeps the
- * lock until it execs or exits, and the calls that need the lock wait that long, in the child for ever. The
- * lock of a chunk holds up that chunk, and upload_get, upload_move_to, upload_verify and upload_remove of its
- * upload. The lock of the store holds up all first chunks if the store has a max_store_size, the removal and
- * moving of uploads that were counted for it, and the first upload_key of a store. All other calls go on.
- * This cannot be cured here: fork copies each descriptor with its locks, and only a handler for fork, or a
- * thread of its own for each call, could prevent that. After a parent was killed, end such children or let
- * them exec.
+ * Fork during a call. Do not fork while another thread opens the process's first store: calls of the child
+ * may then wait for ever. A child that is forked by one thread while another is inside a call shares the
+ * lock of that call. The lock is released when the call returns. If the parent is killed before that, the
+ * child keeps the lock until it execs or exits. Calls that need the lock wait that long; in the child
+ * they wait for ever. The lock of a chunk holds up that chunk, and upload_get, upload_move_to,
+ * upload_verify and upload_remove of its upload. The lock of the store holds up all first chunks if the
+ * store has a max_store_size or max_uploads, the removal and moving of uploads that were counted for
+ * these, and the first upload_key of a store. All other calls go on. The library cannot prevent this:
+ * fork copies each descriptor with its locks. After a parent was killed, end such children or let them
+ * exec.
  *
  * Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
  * never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler
@@ -102,19 +103,19 @@
  *
  * Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
  * UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
- * existing parent is; whether uploads can be made there, the first chunk tells. On a file system that became
- * read-only these calls still work: upload_get and upload_verify of a finished file, upload_inspect,
- * upload_list. Others are UPLOAD_IO with EROFS, and so is upload_get of a file that was not known to be on
- * disk before a reboot or a remount.
+ * existing parent is; whether uploads can be made there, the first chunk tells. On a file system that
+ * became read-only these calls still work: upload_get and upload_verify of a finished file,
+ * upload_inspect, upload_list. Other calls fail with UPLOAD_IO and EROFS. So does upload_get after a
+ * reboot or a remount, if the file was not known to be on disk before.
  *
- * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
- * with other bytes or in uneven sizes can take it to twice the file, and to three times if the first chunk
- * had a wrong size; never further.
+ * One upload takes as much disk as the file has bytes, and 32 bytes for each chunk. Chunks sent again
+ * with other bytes or in uneven sizes can take it to twice the file. Chunks of wrong sizes can take it to
+ * three times the file, but never further.
  *
- * Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
- * add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
- * upload_key that can. Messages show its first eight
- * digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
+ * Secrets. A uid is what protects an upload: a client that knows it, and has the same owner if there is
+ * one, may add to the upload and learn where its file is. It cannot be guessed, unless it was made from
+ * an upload_key that can. Messages show its first eight digits only; upload_error_path and
+ * upload_finished_path hold it whole, so log them with care.
  *
  * Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
  * removed or changed: programs compiled with an older header keep working with a newer library.
@@ -175,7 +176,7 @@
 #define UPLOAD_UID_SIZE 64
 
 /**
- * A phase: chunks may come; or all are there, and nobody has asked for the file yet.
+ * A phase: chunks may come; or all are there, and the file was not asked for yet.
  */
 #define UPLOAD_PHASE_RECEIVING 1
 
@@ -219,7 +220,7 @@ enum upload_result
    * A limit of the store's options stands in the way of a new upload, or a chunk would take the
    * upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
    * say which limit. Nothing was stored. After "data_size" a chunk that was to be replaced may be
-   * missing; send refused chunks again when the others are there. (413)
+   * missing. Send the refused chunks again after the others. (413)
    */
   UPLOAD_LIMIT_EXCEEDED = 2,
   /**
@@ -382,8 +383,8 @@ typedef struct upload_chunk {
   /**
    * A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
    * is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
-   * it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; at least 16,
-   * which nobody can guess, unless the store has an owner. NULL for none. Since 0.2.
+   * it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; without an
+   * owner of the store at least 16 unguessable bytes. NULL for none. Since 0.2.
    */
   const void *upload_key;
   /**
@@ -488,8 +489,8 @@ typedef struct upload_cleaned {
    */
   uint64_t leftovers;
   /**
-   * How many are old enough but could not be removed. Also counts uploads that were removed, but left a file
-   * .upload-*.part where upload_move_to had begun a copy of them on another file system.
+   * How many are old enough but could not be removed. Uploads that were removed count, too, if a file
+   * .upload-*.part stays where upload_move_to had begun to copy them to another file system.
    */
   uint64_t failed;
   /**
@@ -545,24 +546,24 @@ upload_result upload_options_set_min_free_space(struct upload_options *options,
                                                 uint64_t bytes);
 
 /**
- * The most bytes that all uploads of the store together may take on disk, those that are not finished and
- * those whose file was not taken yet; 0 means no limit. Default 0. Each counts with its declared size, its
- * table of chunks in blocks of 4 KiB, and 4 KiB for its directory. A first chunk beyond it is
- * UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
- * store should have it: uploads made without it count only when the store is counted again. That happens
- * before a first chunk is refused, at most once a second: a file that was taken without a call of this
- * library makes room a second later, at the latest. Of first
- * chunks with one upload_key that arrive at the same moment each takes room until it is known that they
- * are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
+ * The most bytes that all uploads of the store together may take on disk; 0 means no limit. Default 0. An
+ * upload counts until its file is taken, with its declared size, its table of chunks in blocks of 4 KiB,
+ * and 4 KiB for its directory. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Programs with
+ * this limit never promise the same room twice. All programs that use a store should set it: uploads made
+ * without it count only when the store is counted again. That happens before a first chunk is refused, at
+ * most once a second. So a file that was taken without a call of this library makes room a second later,
+ * at the latest. If several first chunks with one upload_key arrive at the same moment, each takes room
+ * until it is known that they are one upload. Near the limit some may be refused; they succeed when they
+ * are sent again. Since 0.2.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_max_store_size(struct upload_options *options,
                                                 uint64_t bytes);
 
 /**
- * The most uploads in the store, those that are not finished and those whose file was not taken yet, of all
- * owners together; 0 means no limit. Default 0. A first chunk beyond it is UPLOAD_LIMIT_EXCEEDED. They are
- * counted as for upload_options_set_max_store_size. Since 0.2.
+ * The most uploads in the store, of all owners together; 0 means no limit. Default 0. An upload counts
+ * until its file is taken. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Uploads are counted
+ * as for upload_options_set_max_store_size. Since 0.2.
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_max_uploads(struct upload_options *options,
@@ -617,20 +618,21 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
  * else than a directory is there. A relative path is resolved against the current directory now, not
  * later. options may be NULL, for the defaults, and may be changed or freed afterwards.
  *
- * Symbolic links in the path are resolved now; later calls use the path without links. A link that is put in the
- * place of the store afterwards is refused: UPLOAD_IO, errno EPERM.
+ * Symbolic links in the path are resolved now; later calls use the path without links. A link that is later
+ * put in the place of the store is refused with UPLOAD_IO and errno EPERM.
  *
- * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
- * the file system is one on which uploads are not safe (a network file system; at the levels UPLOAD_DURABILITY_COMPLETE
- * and UPLOAD_DURABILITY_CHUNK also one without a journal, such as ext2) or cannot be asked, or
- * with errno EPERM if another user could exchange the store. That is the case if
- * - anybody may write into the directory, and it is not sticky or belongs neither to the caller nor to root, unless
- *   dir_mode lets others write;
+ * Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL. Fails with UPLOAD_IO if
+ * uploads are not safe on the file system, or if this cannot be found out. They are not safe on a network
+ * file system. At the levels UPLOAD_DURABILITY_COMPLETE and UPLOAD_DURABILITY_CHUNK they are not safe on a
+ * file system without a journal, such as ext2. Fails with UPLOAD_IO and errno EPERM if another user could
+ * exchange the store. That is the case if
+ * - all users may write into the directory, and it is not sticky or belongs neither to the caller nor to
+ *   root, unless dir_mode lets all users write;
  * - the last component of path is a symbolic link that belongs neither to the caller nor to root;
- * - another user made the directory in one like /tmp, and it is not writable for a group of the caller. If the caller
- *   is root, this is checked only when an upload is begun or a key is used.
- * In a sticky directory that anybody may write into only files of the caller and of root are used; a call that needs
- * another user's fails with UPLOAD_IO and errno EPERM.
+ * - another user made the directory below one like /tmp, and it is not writable for a group of the caller.
+ *   If the caller is root, this is checked only when an upload is begun or a key is used.
+ * In a sticky directory that all users may write into, only files of the caller and of root are used. A call
+ * that needs a file of another user fails with UPLOAD_IO and errno EPERM.
  */
 UPLOAD_MUST_USE
 upload_result upload_store_open(const char *path,
@@ -666,8 +668,8 @@ void upload_store_free(struct upload_store *store);
  * says, and the receipt tells which upload it belongs to.
  *
  * Chunks may come in any order, several at once, from any thread, process or connection, and more than
- * once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
- * is not finished. A first chunk that is refused leaves no upload behind.
+ * once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload is
+ * not finished. A first chunk that is refused leaves no upload.
  *
  * Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
  * store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
@@ -706,9 +708,9 @@ upload_result upload_get(const struct upload_store *store,
  * overwrite is 1; otherwise it is 0.
  *
  * May be repeated, after a crash at any instant: the same destination succeeds again while the file is
- * there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
- * A copy that was begun at another destination is removed there. If that fails (the file system is read-only
- * now), the call succeeds, and a file .upload-*.part stays there.
+ * there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one
+ * succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
+ * because its file system became read-only, the call succeeds, and a file .upload-*.part stays there.
  *
  * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
  * directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
@@ -775,9 +777,9 @@ upload_result upload_uid_for_key(const struct upload_store *store,
  * Asks what is known of an upload and sets *inspection, to be freed with upload_inspection_free. All a
  * client needs to go on after a break, in one call.
  *
- * Takes no lock, changes nothing, and waits for nobody; reads the table of chunks once, 32 bytes for
- * each. The missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at
- * most 1000 of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
+ * Takes no lock, changes nothing, and never waits; reads the table of chunks once, 32 bytes for each. The
+ * missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at most 1000
+ * of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
  *
  * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if one of store, uid and inspection is NULL,
  * UPLOAD_INVALID_ARGUMENT. An upload whose file was taken is no failure: its phase says so.
@@ -915,14 +917,14 @@ void upload_verification_free(struct upload_verification *verification);
 
 /**
  * Removes an upload with all that belongs to it, whatever its phase. Waits for calls that are working on it;
- * calls that come later find nothing. A chunk that comes later with the same upload_key begins the upload anew.
+ * calls that come later find nothing. A chunk that comes later with the same upload_key begins a new upload.
  *
- * What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
- * is old enough.
+ * An upload that is damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup
+ * when it is old enough.
  *
- * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO names
- * a file .upload-*.part, the upload is removed, and this part of a copy that upload_move_to began on another
- * file system stays.
+ * Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO
+ * names a file .upload-*.part, the upload was removed, but this file stays: a copy to another file system
+ * that upload_move_to had begun.
  */
 UPLOAD_MUST_USE
 upload_result upload_remove(const struct upload_store *store,
@@ -931,9 +933,9 @@ upload_result upload_remove(const struct upload_store *store,
 
 /**
  * Removes uploads without activity for some time, and what crashes left; never one that a call is working
- * on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for the
- * uploads of all owners open the store with upload_options_set_all_owners. An upload whose time lies in the
- * future, because the clock was set back, ages from the first call on.
+ * on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for
+ * the uploads of all owners open the store with upload_options_set_all_owners. If the time of an upload lies
+ * in the future, because the clock was set back, the upload ages from the first call on.
  *
  * *cleaned, which may be NULL, is filled on success only. What could not be removed is counted there and is no
  * failure. Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or
@@ -959,9 +961,9 @@ upload_result upload_list_open(const struct upload_store *store,
                                struct upload_error **error);
 
 /**
- * Looks at the next upload and sets *listed, to be freed with upload_listed_free; to NULL behind the last
- * one, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on with
- * the one behind it.
+ * Looks at the next upload and sets *listed, to be freed with upload_listed_free; after the last one to
+ * NULL, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on
+ * with the upload after it.
  *
  * Fails with UPLOAD_INVALID_ARGUMENT if list or listed is NULL.
  */
@@ -1044,8 +1046,9 @@ uint64_t upload_error_missing_count(const struct upload_error *error);
 uint64_t upload_error_first_missing(const struct upload_error *error);
 
 /**
- * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or "max_uploads",
- * as in the options, or "data_size", which is twice the declared size. Later versions may have more.
+ * UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or
+ * "max_uploads", as in the options, or "data_size", which is twice the declared size. Later versions may
+ * have more.
  */
 const char *upload_error_limit(const struct upload_error *error);
 

@@ -47,7 +47,7 @@ pub(crate) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str
     std::str::from_utf8(bytes).map_err(|_| invalid(format!("{name} is not UTF-8")))
 }
 
-/// A uid; NULL is the empty one. What is not UTF-8 is a uid that nobody has: the engine is given something it answers
+/// A uid; NULL is the empty one. A uid that is not UTF-8 does not exist: the engine is given something it answers
 /// `not_found`, after the checks that come before.
 ///
 /// # Safety

@@ -45,8 +45,8 @@ pub struct upload_chunk {
     pub content_size: usize,
     /// A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
     /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
-    /// it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; at least 16,
-    /// which nobody can guess, unless the store has an owner. NULL for none. Since 0.2.
+    /// it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; without an
+    /// owner of the store at least 16 unguessable bytes. NULL for none. Since 0.2.
     pub upload_key: *const c_void,
     /// How many bytes that are; 0 for none.
     pub upload_key_size: usize,
@@ -107,8 +107,8 @@ const RECEIPT_MIN: usize = 80;
 /// says, and the receipt tells which upload it belongs to.
 ///
 /// Chunks may come in any order, several at once, from any thread, process or connection, and more than
-/// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload
-/// is not finished. A first chunk that is refused leaves no upload behind.
+/// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload is
+/// not finished. A first chunk that is refused leaves no upload.
 ///
 /// Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
 /// store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.

@@ -22,7 +22,7 @@ impl Handle for upload_error {
 // The header promises it.
 const _: () = handle::shareable::<Facts>();
 
-/// What is behind the handle.
+/// The value of the handle.
 pub(crate) struct Facts {
     code: upload_result,
     message: CString,
@@ -118,8 +118,9 @@ pub unsafe extern "C" fn upload_error_first_missing(error: *const upload_error) 
     ask(error, 0, |facts| facts.first_missing)
 }
 
-/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or "max_uploads",
-/// as in the options, or "data_size", which is twice the declared size. Later versions may have more.
+/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or
+/// "max_uploads", as in the options, or "data_size", which is twice the declared size. Later versions may
+/// have more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_limit(error: *const upload_error) -> *const c_char {
     ask(error, std::ptr::null(), |facts| facts.limit.as_ref().map_or(std::ptr::null(), |limit| limit.as_ptr()))

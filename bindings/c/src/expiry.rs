@@ -50,8 +50,8 @@ pub struct upload_cleaned {
     pub gone: u64,
     /// What crashes left: whatever has an upload's name but is none.
     pub leftovers: u64,
-    /// How many are old enough but could not be removed. Also counts uploads that were removed, but left a file
-    /// .upload-*.part where upload_move_to had begun a copy of them on another file system.
+    /// How many are old enough but could not be removed. Uploads that were removed count, too, if a file
+    /// .upload-*.part stays where upload_move_to had begun to copy them to another file system.
     pub failed: u64,
     /// 1 if max_removals was reached before all was looked at: another call may find more.
     pub more: i32,
@@ -78,14 +78,14 @@ const EXPIRY_MIN: usize = 48;
 const CLEANED_MIN: usize = 56;
 
 /// Removes an upload with all that belongs to it, whatever its phase. Waits for calls that are working on it;
-/// calls that come later find nothing. A chunk that comes later with the same upload_key begins the upload anew.
+/// calls that come later find nothing. A chunk that comes later with the same upload_key begins a new upload.
 ///
-/// What somebody damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup when it
-/// is old enough.
+/// An upload that is damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup
+/// when it is old enough.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO names
-/// a file .upload-*.part, the upload is removed, and this part of a copy that upload_move_to began on another
-/// file system stays.
+/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO
+/// names a file .upload-*.part, the upload was removed, but this file stays: a copy to another file system
+/// that upload_move_to had begun.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_remove(
@@ -105,9 +105,9 @@ pub unsafe extern "C" fn upload_remove(
 }
 
 /// Removes uploads without activity for some time, and what crashes left; never one that a call is working
-/// on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for the
-/// uploads of all owners open the store with upload_options_set_all_owners. An upload whose time lies in the
-/// future, because the clock was set back, ages from the first call on.
+/// on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for
+/// the uploads of all owners open the store with upload_options_set_all_owners. If the time of an upload lies
+/// in the future, because the clock was set back, the upload ages from the first call on.
 ///
 /// *cleaned, which may be NULL, is filled on success only. What could not be removed is counted there and is no
 /// failure. Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or

@@ -24,7 +24,7 @@ impl Handle for upload_finished {
 // The header promises it.
 const _: () = handle::shareable::<Strings>();
 
-/// What is behind the handle: [`Finished`], with its texts as C strings.
+/// The value of the handle: [`Finished`], with its texts as C strings.
 pub(crate) struct Strings {
     uid: CString,
     path: CString,
@@ -90,9 +90,9 @@ pub unsafe extern "C" fn upload_get(
 /// overwrite is 1; otherwise it is 0.
 ///
 /// May be repeated, after a crash at any instant: the same destination succeeds again while the file is
-/// there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one succeeds.
-/// A copy that was begun at another destination is removed there. If that fails (the file system is read-only
-/// now), the call succeeds, and a file .upload-*.part stays there.
+/// there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one
+/// succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
+/// because its file system became read-only, the call succeeds, and a file .upload-*.part stays there.
 ///
 /// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
 /// directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,

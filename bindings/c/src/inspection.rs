@@ -13,7 +13,7 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// A phase: chunks may come; or all are there, and nobody has asked for the file yet.
+/// A phase: chunks may come; or all are there, and the file was not asked for yet.
 pub const UPLOAD_PHASE_RECEIVING: i32 = 1;
 /// A phase: the finished file is there.
 pub const UPLOAD_PHASE_COMPLETE: i32 = 2;
@@ -33,7 +33,7 @@ impl Handle for upload_inspection {
 // The header promises it.
 const _: () = handle::shareable::<Seen>();
 
-/// What is behind the handle.
+/// The value of the handle.
 pub(crate) struct Seen {
     uid: CString,
     file_name: CString,
@@ -64,9 +64,9 @@ pub(crate) fn range_at(ranges: &[Range<u64>], index: usize) -> (u64, u64) {
 /// Asks what is known of an upload and sets *inspection, to be freed with upload_inspection_free. All a
 /// client needs to go on after a break, in one call.
 ///
-/// Takes no lock, changes nothing, and waits for nobody; reads the table of chunks once, 32 bytes for
-/// each. The missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at
-/// most 1000 of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
+/// Takes no lock, changes nothing, and never waits; reads the table of chunks once, 32 bytes for each. The
+/// missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at most 1000
+/// of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
 ///
 /// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if one of store, uid and inspection is NULL,
 /// UPLOAD_INVALID_ARGUMENT. An upload whose file was taken is no failure: its phase says so.

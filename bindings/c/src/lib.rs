@@ -53,24 +53,25 @@
 //! pointer that is not NULL has to point to what the declaration says.
 //!
 //! Threads. An upload_store, upload_finished and upload_error never change: any number of threads may use
-//! one at once. upload_options are for one thread at a time. Whoever frees a handle must be its last user.
-//! The library starts no threads, keeps no state outside the handles and does nothing when it is loaded.
+//! one at once. upload_options are for one thread at a time. The thread that frees a handle must be its
+//! last user. The library starts no threads, keeps no state outside the handles and does nothing when it
+//! is loaded.
 //!
 //! Processes. Any process that opened the same directory may receive any chunk of any upload in it; all
 //! of it lies on disk, and locks are the kernel's, which releases them when a process dies. A handle
 //! made before a fork works in the child, but for an upload_list: parent and child would share its place in
 //! the directory. All descriptors are closed on exec.
 //!
-//! Fork during a call. Do not fork while another thread opens the process's first store: the child may wait for
-//! ever in a call of its own. A child that is forked by one thread while another is inside a call shares the lock of
-//! that call. The lock is released when the call returns. If the parent is killed before, the child keeps the
-//! lock until it execs or exits, and the calls that need the lock wait that long, in the child for ever. The
-//! lock of a chunk holds up that chunk, and upload_get, upload_move_to, upload_verify and upload_remove of its
-//! upload. The lock of the store holds up all first chunks if the store has a max_store_size, the removal and
-//! moving of uploads that were counted for it, and the first upload_key of a store. All other calls go on.
-//! This cannot be cured here: fork copies each descriptor with its locks, and only a handler for fork, or a
-//! thread of its own for each call, could prevent that. After a parent was killed, end such children or let
-//! them exec.
+//! Fork during a call. Do not fork while another thread opens the process's first store: calls of the child
+//! may then wait for ever. A child that is forked by one thread while another is inside a call shares the
+//! lock of that call. The lock is released when the call returns. If the parent is killed before that, the
+//! child keeps the lock until it execs or exits. Calls that need the lock wait that long; in the child
+//! they wait for ever. The lock of a chunk holds up that chunk, and upload_get, upload_move_to,
+//! upload_verify and upload_remove of its upload. The lock of the store holds up all first chunks if the
+//! store has a max_store_size or max_uploads, the removal and moving of uploads that were counted for
+//! these, and the first upload_key of a store. All other calls go on. The library cannot prevent this:
+//! fork copies each descriptor with its locks. After a parent was killed, end such children or let them
+//! exec.
 //!
 //! Signals and limits. Handlers may run during a call; a system call that was interrupted is resumed and
 //! never shows as an error. pthread_cancel waits until the call returns. Do not longjmp out of a handler
@@ -100,19 +101,19 @@
 //!
 //! Network file systems (NFS, SMB, 9p and the like, also FUSE) are refused when the store is opened, with
 //! UPLOAD_IO: they cannot keep these promises. A path that does not exist is taken to be where its nearest
-//! existing parent is; whether uploads can be made there, the first chunk tells. On a file system that became
-//! read-only these calls still work: upload_get and upload_verify of a finished file, upload_inspect,
-//! upload_list. Others are UPLOAD_IO with EROFS, and so is upload_get of a file that was not known to be on
-//! disk before a reboot or a remount.
+//! existing parent is; whether uploads can be made there, the first chunk tells. On a file system that
+//! became read-only these calls still work: upload_get and upload_verify of a finished file,
+//! upload_inspect, upload_list. Other calls fail with UPLOAD_IO and EROFS. So does upload_get after a
+//! reboot or a remount, if the file was not known to be on disk before.
 //!
-//! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk; chunks sent again
-//! with other bytes or in uneven sizes can take it to twice the file, and to three times if the first chunk
-//! had a wrong size; never further.
+//! One upload takes as much disk as the file has bytes, and 32 bytes for each chunk. Chunks sent again
+//! with other bytes or in uneven sizes can take it to twice the file. Chunks of wrong sizes can take it to
+//! three times the file, but never further.
 //!
-//! Secrets. A uid is what protects an upload: whoever knows it, and has the same owner if there is one, may
-//! add to the upload and learn where its file is. It cannot be guessed, unless it was made from an
-//! upload_key that can. Messages show its first eight
-//! digits only; upload_error_path and upload_finished_path hold it whole, so log them with care.
+//! Secrets. A uid is what protects an upload: a client that knows it, and has the same owner if there is
+//! one, may add to the upload and learn where its file is. It cannot be guessed, unless it was made from
+//! an upload_key that can. Messages show its first eight digits only; upload_error_path and
+//! upload_finished_path hold it whole, so log them with care.
 //!
 //! Versions. Within an ABI epoch, which is the number in the library's soname, nothing declared here is
 //! removed or changed: programs compiled with an older header keep working with a newer library.

@@ -35,7 +35,7 @@ impl Handle for upload_listed {
 // The header promises it.
 const _: () = handle::shareable::<Entry>();
 
-/// What is behind the handle.
+/// The value of the handle.
 pub(crate) struct Entry {
     uid: CString,
     file_name: CString,
@@ -66,9 +66,9 @@ pub unsafe extern "C" fn upload_list_open(
     })
 }
 
-/// Looks at the next upload and sets *listed, to be freed with upload_listed_free; to NULL behind the last
-/// one, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on with
-/// the one behind it.
+/// Looks at the next upload and sets *listed, to be freed with upload_listed_free; after the last one to
+/// NULL, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on
+/// with the upload after it.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if list or listed is NULL.
 #[unsafe(no_mangle)]

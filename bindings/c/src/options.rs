@@ -75,24 +75,24 @@ pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_
     set(options, |options| options.min_free_space = bytes)
 }
 
-/// The most bytes that all uploads of the store together may take on disk, those that are not finished and
-/// those whose file was not taken yet; 0 means no limit. Default 0. Each counts with its declared size, its
-/// table of chunks in blocks of 4 KiB, and 4 KiB for its directory. A first chunk beyond it is
-/// UPLOAD_LIMIT_EXCEEDED. Programs with this limit never promise the same room twice. All that use a
-/// store should have it: uploads made without it count only when the store is counted again. That happens
-/// before a first chunk is refused, at most once a second: a file that was taken without a call of this
-/// library makes room a second later, at the latest. Of first
-/// chunks with one upload_key that arrive at the same moment each takes room until it is known that they
-/// are one upload: near the limit some may be refused, and succeed when they are sent again. Since 0.2.
+/// The most bytes that all uploads of the store together may take on disk; 0 means no limit. Default 0. An
+/// upload counts until its file is taken, with its declared size, its table of chunks in blocks of 4 KiB,
+/// and 4 KiB for its directory. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Programs with
+/// this limit never promise the same room twice. All programs that use a store should set it: uploads made
+/// without it count only when the store is counted again. That happens before a first chunk is refused, at
+/// most once a second. So a file that was taken without a call of this library makes room a second later,
+/// at the latest. If several first chunks with one upload_key arrive at the same moment, each takes room
+/// until it is known that they are one upload. Near the limit some may be refused; they succeed when they
+/// are sent again. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {
     set(options, |options| options.max_store_size = bytes)
 }
 
-/// The most uploads in the store, those that are not finished and those whose file was not taken yet, of all
-/// owners together; 0 means no limit. Default 0. A first chunk beyond it is UPLOAD_LIMIT_EXCEEDED. They are
-/// counted as for upload_options_set_max_store_size. Since 0.2.
+/// The most uploads in the store, of all owners together; 0 means no limit. Default 0. An upload counts
+/// until its file is taken. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Uploads are counted
+/// as for upload_options_set_max_store_size. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_uploads(options: *mut upload_options, uploads: u64) -> upload_result {

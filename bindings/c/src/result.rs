@@ -23,7 +23,7 @@ pub enum upload_result {
     /// A limit of the store's options stands in the way of a new upload, or a chunk would take the
     /// upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
     /// say which limit. Nothing was stored. After "data_size" a chunk that was to be replaced may be
-    /// missing; send refused chunks again when the others are there. (413)
+    /// missing. Send the refused chunks again after the others. (413)
     UPLOAD_LIMIT_EXCEEDED = 2,
     /// The chunk does not have the checksum that came with it, and nothing was stored: send it again. Or,
     /// from upload_get and upload_move_to: the file does not have the one that its first chunk declared. (400)

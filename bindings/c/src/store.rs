@@ -33,20 +33,21 @@ const _: () = handle::shareable::<Store>();
 /// else than a directory is there. A relative path is resolved against the current directory now, not
 /// later. options may be NULL, for the defaults, and may be changed or freed afterwards.
 ///
-/// Symbolic links in the path are resolved now; later calls use the path without links. A link that is put in the
-/// place of the store afterwards is refused: UPLOAD_IO, errno EPERM.
+/// Symbolic links in the path are resolved now; later calls use the path without links. A link that is later
+/// put in the place of the store is refused with UPLOAD_IO and errno EPERM.
 ///
-/// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL, and with UPLOAD_IO if
-/// the file system is one on which uploads are not safe (a network file system; at the levels UPLOAD_DURABILITY_COMPLETE
-/// and UPLOAD_DURABILITY_CHUNK also one without a journal, such as ext2) or cannot be asked, or
-/// with errno EPERM if another user could exchange the store. That is the case if
-/// - anybody may write into the directory, and it is not sticky or belongs neither to the caller nor to root, unless
-///   dir_mode lets others write;
+/// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL. Fails with UPLOAD_IO if
+/// uploads are not safe on the file system, or if this cannot be found out. They are not safe on a network
+/// file system. At the levels UPLOAD_DURABILITY_COMPLETE and UPLOAD_DURABILITY_CHUNK they are not safe on a
+/// file system without a journal, such as ext2. Fails with UPLOAD_IO and errno EPERM if another user could
+/// exchange the store. That is the case if
+/// - all users may write into the directory, and it is not sticky or belongs neither to the caller nor to
+///   root, unless dir_mode lets all users write;
 /// - the last component of path is a symbolic link that belongs neither to the caller nor to root;
-/// - another user made the directory in one like /tmp, and it is not writable for a group of the caller. If the caller
-///   is root, this is checked only when an upload is begun or a key is used.
-/// In a sticky directory that anybody may write into only files of the caller and of root are used; a call that needs
-/// another user's fails with UPLOAD_IO and errno EPERM.
+/// - another user made the directory below one like /tmp, and it is not writable for a group of the caller.
+///   If the caller is root, this is checked only when an upload is begun or a key is used.
+/// In a sticky directory that all users may write into, only files of the caller and of root are used. A call
+/// that needs a file of another user fails with UPLOAD_IO and errno EPERM.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_store_open(
