@@ -1,11 +1,11 @@
-//! How much has been promised: the number of all uploads whose file was not taken yet, and the sum of what they take on
+//! How much has been promised: the number of all uploads until their files are taken, and the sum of what they take on
 //! disk.
 //!
 //! The sum lies in one small file beside the uploads, and each `state` says whether it is in the sum. Both are changed
-//! only under the lock on the store's directory, and in an order that leaves the sum too high, never too low, wherever
-//! a process dies: added before the upload's own mark is set, subtracted after that is cleared. A sum that is missing,
-//! or from before a reboot, is counted again, and so is one that would refuse an upload, but not more often than once a
-//! second: with many uploads that takes long, and other first chunks wait.
+//! only under the lock on the store's directory. The order leaves the sum too high, never too low, wherever a process
+//! dies: an upload is added before its own mark is set, and subtracted after the mark is cleared. The store is counted
+//! again if the sum is missing, or from before a reboot, or would refuse an upload. In the last case this happens at
+//! most once a second: with many uploads a count takes long, and other first chunks wait.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -23,17 +23,17 @@ use crate::trust::{Trust, UNKNOWN};
 use crate::upload::Upload;
 use crate::{Options, Phase, inspect, seam};
 
-/// Room for a new upload, of which other processes do not know yet: they wait. Taken back unless it is kept.
+/// Room for a new upload. Other processes wait while it exists. Dropping it takes the room back, unless it is kept.
 pub(crate) struct Promise {
     // In this order: the sum is written before the lock goes.
     sum: Sum,
     root: Directory,
-    /// What the sum was; unknown, it is not written back.
+    /// The sum before; if it is unknown, it is not written back.
     before: Option<Total>,
     kept: bool,
 }
 
-/// How long a count stands, even if it refuses an upload.
+/// How long a count is used, even if it refuses an upload.
 const COUNT_STANDS: Duration = Duration::from_secs(1);
 
 /// What all uploads take together.
@@ -61,7 +61,7 @@ impl Total {
         Total { bytes: self.bytes.saturating_sub(size), uploads: self.uploads.saturating_sub(1), ..self }
     }
 
-    /// A time in the future is one of a clock that was set back.
+    /// Not if the time lies in the future: then the clock was set back.
     fn was_just_counted(&self) -> bool {
         now().checked_sub(self.counted_at).is_some_and(|age| u128::from(age) < COUNT_STANDS.as_millis())
     }
@@ -72,8 +72,8 @@ fn now() -> u64 {
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// Promises room for a new upload; `None` if the store has no limit. Whoever has the promise writes an upload that says
-/// that it is in the sum, and then keeps it.
+/// Promises room for a new upload; `None` if the store has no limit. The caller writes an upload that says that it is
+/// in the sum, and then keeps the promise.
 pub(crate) fn promise(store: &Store, size: u64) -> Result<Option<Promise>> {
     let options = store.options();
     if options.max_store_size == 0 && options.max_uploads == 0 {
@@ -85,7 +85,7 @@ pub(crate) fn promise(store: &Store, size: u64) -> Result<Option<Promise>> {
     let known = promise.sum.read();
     let (before, after) = match known.map(|total| (total, total.with(size, options))) {
         Some((total, after)) if after.is_ok() || total.was_just_counted() => (total, after),
-        // Unknown, or too high: files were taken that nobody told us of.
+        // Unknown, or too high because files were taken without a call.
         _ => {
             let total = count(store)?;
             promise.sum.write(total)?;
@@ -116,8 +116,8 @@ impl Drop for Promise {
     }
 }
 
-/// Takes an upload that was removed, or whose file was taken, out of the sum, if it is in it. Not to be called with a
-/// lock on the upload: the store's lock comes first.
+/// Takes an upload out of the sum, if it is in it, after it was removed or its file was taken. Must not be called with
+/// a lock on the upload: the store's lock comes first.
 pub(crate) fn release(store: &Store, state: &File, size: u64) -> Result<()> {
     let failed = |error| Error::os("cannot take an upload out of the sum of", store.root(), error);
     let is_counted = || -> Result<bool> {
@@ -140,7 +140,7 @@ pub(crate) fn release(store: &Store, state: &File, size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Counts all uploads, and has each say whether it is in the sum. Under the store's lock.
+/// Counts all uploads, and records in each whether it is in the sum. Under the store's lock.
 fn count(store: &Store) -> Result<Total> {
     let mut total = Total { bytes: 0, uploads: 0, counted_at: 0 };
     for entry in Entries::of(store)? {
@@ -152,11 +152,11 @@ fn count(store: &Store) -> Result<Total> {
         let upload = match opened {
             Ok(Some(upload)) => upload,
             Ok(None) => continue,
-            // It is not the upload's fault, and leaving it out would make the sum too low.
+            // The failure is not the upload's, and leaving the upload out would make the sum too low.
             Err(error) if matches!(error.os_errno(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO)) => {
                 return Err(error);
             }
-            // What is damaged, or somebody else's, takes no part; it declares nothing that could be relied on.
+            // Uploads that are damaged, or belong to another user, are not counted: what they declare is not reliable.
             Err(_) => continue,
         };
         let taken = match upload.opened.phase() {
@@ -183,7 +183,7 @@ fn open_root(store: &Store) -> Result<Directory> {
 }
 
 /// The file with the sum: bytes, uploads, the time of the last count, the tag under which it was written, and a
-/// checksum. A sum of 16 bytes, of declared sizes only, is counted again.
+/// checksum. An earlier version wrote 16 bytes, with declared sizes only: then the store is counted again.
 struct Sum {
     file: File,
     path: PathBuf,
@@ -213,8 +213,8 @@ impl Sum {
         Ok(Sum { file, path, trust })
     }
 
-    /// `None` if it has to be counted again; always where the kernel does not tell the boot, as all sums have the same tag
-    /// there.
+    /// `None` if it has to be counted again. Always `None` where the kernel does not tell the boot, because all sums have the
+    /// same tag there.
     fn read(&self) -> Option<Total> {
         let mut bytes = [0; SUM_SIZE];
         self.file.read_exact_at(&mut bytes, 0).ok()?;

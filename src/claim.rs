@@ -1,7 +1,7 @@
 //! Handing the finished file over: to its permanent place, once.
 //!
-//! Under all slots. What is about to happen is written into the file `claim` first (`claim_record`): the destination, and the
-//! inode that will appear there. So a call after a crash can tell whether it did:
+//! Under all slots. The file `claim` is written first (`claim_record`). It has the destination, and the inode that will
+//! appear there. So a call after a crash can tell what happened:
 //!
 //! | the claim says | `file` | at the destination | what happened | what follows |
 //! |---|---|---|---|---|
@@ -13,10 +13,10 @@
 //! | any | none | that file | done | the same destination succeeds again, others are gone |
 //! | any | none | something else | moved on, or taken by other means | gone |
 //!
-//! Across file systems the copy grows in a hidden file beside the destination, the part, and appears by a rename when it is
-//! whole. A part that is missing says so only where the directory is the one in which it was, and where power loss cannot have
-//! taken it: it was synced, or boot and mount are the same. Otherwise `file` is delivered, perhaps a second time: to lose it
-//! would be worse. A part that must go for another reason goes after the claim says *copying* again.
+//! Across file systems the copy grows in a hidden file beside the destination, the part. When it is whole, it is
+//! renamed to the destination. A missing part proves this only in the directory in which it was, and only if power loss
+//! cannot have taken it: it was synced, or boot and mount are the same. Otherwise `file` is delivered, perhaps a second
+//! time, because losing it would be worse. Before a part is removed for another reason, the claim says *copying* again.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -83,7 +83,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
     let record = match (complete::complete(upload), &earlier) {
         (Err(Error::Gone { .. }), Some(claim)) if claim.destination == destination && claim.has_appeared(total) => {
-            // Whoever moved it may have died before it was on disk.
+            // The call that moved it may have died before the move was on disk.
             return if durable { sync_move(upload, destination) } else { Ok(()) };
         }
         (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared(total) && upload.dir.has(FILE)? => {
@@ -97,7 +97,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
     let moving = Moving { upload, record, destination, overwrite, durable };
     match earlier {
         Some(claim) if moving.was_delivered(&claim) => {
-            // A link to it may be left, see `appear`.
+            // A second link to it may be left, see `appear`.
             let _ = claim.remove_part(&upload.dir);
             // The call that was killed may have been of a lower level.
             if durable && let Ok(there) = open_unfollowed(&claim.destination) {
@@ -113,7 +113,7 @@ fn claim(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<()>
         earlier => {
             if let Some(mut claim) = earlier {
                 claim.restart(&upload.dir)?;
-                // Where it cannot be removed it stays: the file matters more.
+                // If it cannot be removed, it stays: moving the file is more important.
                 let _ = claim.remove_part(&upload.dir);
             }
             moving.rename()
@@ -144,7 +144,8 @@ impl Moving<'_> {
         self.upload.dir.open_file(FILE)?.ok_or_else(|| self.upload.vanished())
     }
 
-    /// Whether the file's copy stands there: its inode may be another's by now, and the original is dropped next.
+    /// Whether the copy of the file is at this destination. Its inode may belong to another file by now, and the
+    /// original is removed next.
     fn is_whole_at(&self, destination: &Path) -> bool {
         let total = self.upload.header.shape.total_size;
         open_unfollowed(destination).is_ok_and(|copy| {
@@ -154,7 +155,8 @@ impl Moving<'_> {
         })
     }
 
-    /// Syncs a copy that has appeared, before the original goes. Where an earlier sync may have failed it is read from the disk.
+    /// Syncs a copy that has appeared, before the original is removed. If an earlier sync may have failed, the copy is
+    /// read from the disk.
     fn sync_delivered(&self, copy: &File, destination: &Path) -> Result<()> {
         let failed = |error| Error::os("cannot sync", destination, error);
         let resident = sys::resident(copy) != Some(false);
@@ -173,7 +175,7 @@ impl Moving<'_> {
             Way::Renamed(_) => false,
             Way::Whole { place, .. } if self.is_in_place(&claim.destination, place) => {
                 match std::fs::symlink_metadata(part_path(&claim.destination, &self.upload.dir)) {
-                    // Both are there for a moment where a link has to do for the rename.
+                    // Both are there for a moment if a link is used instead of the rename.
                     Ok(_) => has_appeared(),
                     Err(error) => error.kind() == io::ErrorKind::NotFound,
                 }
@@ -225,7 +227,7 @@ impl Moving<'_> {
             // A file system that cannot do this; a link never replaces anything either.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                 match std::fs::hard_link(&from_path, self.destination) {
-                    // The link of a call that was killed behind it.
+                    // The link of a call that was killed after it had made the link.
                     Err(error)
                         if error.raw_os_error() == Some(libc::EEXIST)
                             && inode(&from_path) == inode(self.destination) => {}
@@ -237,7 +239,7 @@ impl Moving<'_> {
         }
     }
 
-    /// The copy is at its place, or was: the original goes.
+    /// The copy is at its place, or was there: removes the original.
     fn finish(&self, destination: &Path) -> Result<()> {
         if self.durable {
             sync_directory_of(destination)?;
@@ -256,12 +258,12 @@ impl Moving<'_> {
         self.reach("move:marked")
     }
 
-    /// Across file systems. Goes on with a copy that was begun.
+    /// Across file systems. Continues a copy that was begun.
     fn copy(&self, begun: Option<Claim>) -> Result<()> {
         let source = self.source()?;
         let result = self.copy_to_part(&source, begun).and_then(|(part, claim)| self.part_appears(&part, claim));
         if let Err(error) = result {
-            // Nothing of it stays in the way; the upload is what it was.
+            // The copy is removed, and the upload is as it was before.
             discard(&self.upload.dir)?;
             return Err(error);
         }
@@ -298,15 +300,16 @@ impl Moving<'_> {
         Ok((part, claim))
     }
 
-    /// The part is whole: from the mark to the rename, nothing that can be done before is done.
+    /// The part is whole. Between the mark and the rename there is only what cannot be done earlier.
     fn part_appears(&self, part: &File, mut claim: Claim) -> Result<()> {
         let failed = |error| self.failed(error);
         if self.durable {
-            // The call may die of a failure that the kernel does not report again: then the copy is made again.
+            // The call may be killed after a failure, which the kernel does not report again. Then the copy is made
+            // again.
             sys::mark_resident(part, false);
             part.sync_all().inspect_err(|_| drop(self.reach("failed:sync"))).map_err(failed)?;
             sys::mark_resident(part, true);
-            // Its name as well: if power loss took that, the part would seem to have appeared.
+            // The part's name as well: if power loss took the name, the part would seem to have appeared.
             sync_directory_of(self.destination)?;
         }
         let parent = Directory::open(self.destination.parent().unwrap_or(Path::new("/")).to_owned())?;
@@ -320,7 +323,7 @@ impl Moving<'_> {
         self.appear(&parent, name.file_name().unwrap_or_default().as_bytes()).map_err(failed)
     }
 
-    /// The copy that a call began, if what is on record of it can be believed.
+    /// The copy that a call began, if the record of it is believed.
     fn open_part(&self, claim: &Claim) -> Option<File> {
         let part = part_path(self.destination, &self.upload.dir);
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(part).ok()?;
@@ -347,7 +350,7 @@ impl Moving<'_> {
         Ok(Trust::now(&store.boot, volume).of_resident(|| sys::resident(part)))
     }
 
-    /// The claim comes first: a part to which no claim leads would stay for ever.
+    /// The claim is written first: a part that no claim names would stay for ever.
     fn create_part(&self, source: &File) -> Result<(File, Claim)> {
         let unwritten = Way::Copying { copied: 0, tag: trust::UNKNOWN };
         let mut claim = self.write_claim(NOT_MADE_YET, unwritten, false)?;
@@ -372,12 +375,13 @@ impl Moving<'_> {
     }
 }
 
-/// Opens what is at a destination. It may be another program's by now: a link, or a FIFO that would be waited for.
+/// Opens the file at a destination. Another program may have put a link there by now, or a FIFO, on which opening would
+/// wait.
 fn open_unfollowed(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
-/// Puts on disk which files there are where the file went.
+/// Puts the names in the destination's directory on disk.
 fn sync_directory_of(destination: &Path) -> Result<()> {
     let parent = destination.parent().unwrap_or(Path::new("/"));
     match File::open(parent).and_then(|dir| dir.sync_all()) {
@@ -394,8 +398,8 @@ fn sync_move(upload: &Upload<'_>, destination: &Path) -> Result<()> {
     upload.dir.sync_names()
 }
 
-/// Forgets a claim, and removes the copy that did not appear. If that stays, so does the claim, for the next who tries. Under
-/// all slots.
+/// Forgets a claim, and removes the copy that did not appear. If the copy stays, the claim stays, too, for the next
+/// call. Under all slots.
 pub(crate) fn discard(dir: &Directory) -> Result<()> {
     if let Some(mut claim) = Claim::read(dir)? {
         claim.restart(dir)?;

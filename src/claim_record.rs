@@ -1,4 +1,4 @@
-//! What is on record of a file's way to its place: the destination, and by which sign a later call knows the file there.
+//! The record of where a file goes: its destination, and how a later call recognises the file there.
 
 use std::ffi::OsString;
 use std::fs::{Metadata, OpenOptions};
@@ -17,7 +17,7 @@ use crate::trust::{self, Boot, Trust};
 /// Where a finished upload is going, or went.
 pub(crate) struct Claim {
     pub destination: PathBuf,
-    /// The number of the file that appears there.
+    /// The inode number of the file that appears there.
     pub inode: u64,
     pub way: Way,
 }
@@ -27,21 +27,21 @@ pub(crate) struct Claim {
 pub(crate) enum Way {
     /// `file` itself is renamed.
     Renamed(Birth),
-    /// A copy grows: so many bytes of it were written under this tag.
+    /// A copy grows: this number of bytes was written under this tag.
     Copying { copied: u64, tag: u32 },
     /// The copy is whole, and appears next: if the part is missing from this place, it has appeared.
     Whole { birth: Birth, place: u32 },
 }
 
-/// Tells a file from a later one with the same number: file systems use the numbers of removed files again.
+/// Distinguishes a file from a later one with the same inode number: file systems reuse the numbers of removed files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Birth {
     /// An earlier version of this library wrote the claim.
     Unknown,
     /// Nanoseconds since 1970.
     At(u64),
-    /// The file system records no times of birth: the device at least is the same. Its number can change with a reboot, so
-    /// it does not stand beside a time.
+    /// The file system records no times of birth, so the device is compared. It is not compared in addition to a time,
+    /// because its number can change with a reboot.
     On(u64),
 }
 
@@ -78,8 +78,8 @@ impl Birth {
 /// The inode of a copy that was announced: no file has it.
 pub(crate) const NOT_MADE_YET: u64 = 0;
 
-/// Inode; birth, or bytes copied; tag or place; way; kind of birth; the path's checksum and the checksum of all these. The
-/// path follows. An earlier version takes a copy that is whole for one whose progress it cannot use.
+/// Inode; birth, or bytes copied; tag or place; way; kind of birth; the path's checksum and the checksum of all these.
+/// The path follows. An earlier version reads a whole copy as a copy whose progress it cannot use.
 const FIXED: usize = 32;
 
 impl Claim {
@@ -123,7 +123,7 @@ impl Claim {
         Ok(Claim::decode(&bytes))
     }
 
-    /// Puts this claim in the place of the one before, in one step: a part to which no claim leads would stay for ever.
+    /// Replaces the claim in one step: a part that no claim names would stay for ever.
     pub(crate) fn write(&self, dir: &Directory, mode: u32, durable: bool) -> Result<()> {
         let file = match dir.create_file(NEW_CLAIM, mode) {
             // A call that was killed left it.
@@ -149,7 +149,7 @@ impl Claim {
         if durable { dir.sync_file(CLAIM, &file) } else { Ok(()) }
     }
 
-    /// Whether the file is at the destination, with this size. A file that grew or shrank there is another one.
+    /// Whether the file is at the destination, with this size. A file of another size is taken for another file.
     pub(crate) fn has_appeared(&self, total_size: u64) -> bool {
         std::fs::symlink_metadata(&self.destination).is_ok_and(|there| self.is_of(&there, total_size))
     }
@@ -173,7 +173,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Removes the copy that has not appeared, if there is one, and it is certainly ours.
+    /// Removes the copy that has not appeared, if there is one, and it was certainly made by this upload.
     pub(crate) fn remove_part(&self, dir: &Directory) -> Result<()> {
         if let Way::Renamed(_) = self.way {
             return Ok(());
@@ -203,8 +203,8 @@ pub(crate) fn part_path(destination: &Path, dir: &Directory) -> PathBuf {
     destination.with_file_name(format!(".upload-{hash:016x}.part"))
 }
 
-/// Stands for the directory in which a part is, and, unless that is on disk, for boot and mount. `None` where this cannot be
-/// told.
+/// A hash of the directory in which a part is and, unless the part is on disk, of boot and mount. `None` if these are
+/// not known.
 pub(crate) fn place_of(destination: &Path, boot: &Boot, synced: bool) -> Option<u32> {
     let directory = OpenOptions::new()
         .read(true)
@@ -216,12 +216,12 @@ pub(crate) fn place_of(destination: &Path, boot: &Boot, synced: bool) -> Option<
     hash.update(&metadata.ino().to_le_bytes());
     hash.update(&Birth::of(&metadata).number().1.to_le_bytes());
     if !synced {
-        // Where the kernel tells no mount, the boot alone has to do: power loss changes that.
+        // Where the kernel does not tell the mount, the boot alone is used: power loss changes it.
         let mount = sys::status(&directory).ok()?.mount.unwrap_or(0);
         let tag = Trust::now(boot, Some(mount)).tag();
         hash.update(&Some(tag).filter(|tag| *tag != trust::UNKNOWN)?.to_le_bytes());
     }
-    // An earlier version takes it for a tag, which it must not believe.
+    // An earlier version reads this as a tag, which it must not believe.
     Some(hash.finish().max(trust::SYNCED + 1))
 }
 
@@ -236,7 +236,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Of 0.2 before claims told when a file was born: inode 7, `/x`; as it would write the others.
+    /// A claim as 0.2 wrote it before claims had a birth: inode 7, `/x`.
     fn earlier(copied: u64, tag: u32, copy: u8) -> Vec<u8> {
         let mut bytes =
             [&7_u64.to_le_bytes()[..], &copied.to_le_bytes(), &tag.to_le_bytes(), &[copy, 0, 0, 0]].concat();
@@ -263,7 +263,7 @@ mod tests {
                 assert_eq!((read.inode, read.way), (7, way));
             }
         }
-        // What an earlier version reads: the same inode, and a copy whose progress is of no tag or longer than any file.
+        // An earlier version reads the same inode, and a copy whose progress it cannot use.
         let whole = Way::Whole { birth: Birth::At(1 << 60), place: 8 };
         let bytes = Claim { destination: "/x".into(), inode: 7, way: whole }.encode();
         assert_eq!((&bytes[..8], bytes[20] != 0), (&7_u64.to_le_bytes()[..], true));

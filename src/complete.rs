@@ -6,10 +6,10 @@
 //! | phase | files | what happened | what follows |
 //! |---|---|---|---|
 //! | receiving | `data` | | go on |
-//! | receiving | `file` | crash behind the rename | rename it back, complete again |
+//! | receiving | `file` | crash after the rename | rename it back, complete again |
 //! | receiving | none | not believed: power loss took them | no upload |
 //! | receiving | `ordered` only | power loss took the mark `ordered` | as ordered, but nothing is believed |
-//! | ordered | `ordered` or `file` | crash behind the mark | [`rewrite::finish`] |
+//! | ordered | `ordered` or `file` | crash after the mark | [`rewrite::finish`] |
 //! | ordered | `data` only | power loss took the copy | all chunks are missing |
 //! | complete | `file` | | done; not believed: read it first |
 //! | complete | `data` | power loss took the rename; after a rewrite, the copy | receiving; all chunks are missing |
@@ -107,7 +107,8 @@ pub(crate) fn complete(upload: &Upload<'_>) -> Result<PhaseRecord> {
                     return Err(Error::SizeMismatch { uid, received_size, declared_size });
                 }
                 if !table.synced && upload.level(&records) == Durability::Chunk {
-                    // A call that died had not synced its chunk yet, or took the report of another chunk's failure with it.
+                    // A call died before it synced its chunk, or after it received the report of another chunk's
+                    // failure.
                     upload.doubt()?;
                     continue;
                 }
@@ -145,8 +146,8 @@ enum Resolved {
     Complete(PhaseRecord),
 }
 
-/// Finishes what a crash interrupted, and checks what is not to be believed: a finished file, or after a failed sync the
-/// chunks. Answers where the upload stands then, and the records that say so.
+/// Finishes what a crash interrupted. Checks a finished file that is not believed, and after a failed sync the chunks.
+/// Returns the state of the upload then, and the records that say so.
 fn resolve(upload: &Upload<'_>) -> Result<(Records, Resolved)> {
     let mut confirmed = false;
     loop {
@@ -233,11 +234,12 @@ fn check_finished(
     };
     if whole && right_size {
         if !records.doubt() && upload.trust.is_of_this_boot(record.tag) {
-            // The kernel does not tell the volume. What was read is in memory now, and the mark tells how long it stays there.
+            // The kernel does not tell the volume. What was read is in memory now, and the mark tells how long it stays
+            // there.
             sys::mark_resident(&upload.state, true);
             return Ok(Some(record));
         }
-        // Synced, it need not be read again, whoever asks through whatever mount.
+        // After the sync it need not be read again, through any mount.
         return sync_finished(upload, record).map(Some);
     }
     reopen(upload)?;
@@ -269,7 +271,7 @@ fn reopen(upload: &Upload<'_>) -> Result<()> {
     } else {
         upload.sync_state()?
     };
-    // Places may reach behind the file's end, so the next chunk at the tail has to look at all of them.
+    // Places may reach beyond the file's end, so the next chunk at the tail has to look at all of them.
     upload.write_tail(upload.header.shape.total_size, trust::UNKNOWN)?;
     let (phase, tag) = (Phase::Receiving, upload.trust.tag());
     upload.write_phase(PhaseRecord { phase, crc32c: 0, tag, grid_is_void: true })?;
@@ -331,7 +333,7 @@ pub(crate) fn secured(upload: &Upload<'_>, records: &Records, tag: u32) -> bool 
     tag == trust::SYNCED || upload.level(records) < Durability::Complete
 }
 
-/// Makes a finished file as durable as it has been promised to be; whoever did the rename may have died before.
+/// Makes a finished file as durable as it has been promised to be; the call that did the rename may have died before.
 fn secure(upload: &Upload<'_>, records: &Records, record: PhaseRecord) -> Result<PhaseRecord> {
     if secured(upload, records, record.tag) {
         return Ok(record);
@@ -363,11 +365,11 @@ struct Table {
     first_missing: u64,
     /// Saturates on garbage.
     received_size: u64,
-    /// Whether the chunks lie in `data` one behind the other.
+    /// Whether the chunks lie in `data` one after the other.
     in_place: bool,
     /// Whether all that are there are believed.
     believed: bool,
-    /// Whether all that are there are known to be on disk.
+    /// Whether all received chunks are known to be on disk.
     synced: bool,
     crc32c: u32,
 }

@@ -1,13 +1,13 @@
-//! What is really on disk, after a sync that failed or may have.
+//! Finding out what is on disk, after a sync that failed or may have failed.
 //!
-//! The kernel tells of a failed write-back once. The pages are clean from then on: the next sync has nothing to write and
-//! succeeds, and the bytes last until the pages are evicted. So a sync whose failure would matter is announced by a mark in
-//! `state` (the *doubt*), and the mark goes when everything has been confirmed. As long as it is there, no record is believed
-//! but those whose bytes were synced before. The others are read past the page cache and compared with their checksums: a
-//! chunk that passes is recorded as synced, and one that fails is missing and has to be sent again.
+//! The kernel reports a failed write-back once. The pages are clean from then on: the next sync has nothing to write
+//! and succeeds, and the bytes last until the pages are evicted. So before a sync of a whole file a mark is set in
+//! `state` (the *doubt*). It is cleared when everything has been confirmed. In doubt, only records whose bytes were
+//! synced before are believed. The other chunks are read past the page cache and compared with their checksums. A chunk
+//! that passes is recorded as synced. A chunk that fails is missing and has to be sent again.
 //!
-//! With its inode the kernel forgets even that a write-back failed. A mark in the kernel's memory, which goes with the inode,
-//! tells that this has happened (`sys::mark_resident`), and is as good as a doubt on record.
+//! When the kernel evicts an inode, it even forgets that a write-back failed. So files get a mark in the kernel's
+//! memory, which is lost with the inode (`sys::mark_resident`). If the mark is missing, that counts as a doubt.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -20,8 +20,8 @@ use crate::on_disk::{BLOCK, OnDisk};
 use crate::upload::Upload;
 use crate::{Durability, sys, trust};
 
-/// Under all slots: whether the kernel may have forgotten a failed write-back, goes on record as a doubt. Asked where syncing
-/// is to tell that everything is on disk.
+/// Under all slots: if the kernel may have forgotten a failed write-back, sets the doubt. Called before a sync whose
+/// success is to show that everything is on disk.
 pub(crate) fn notice_eviction(upload: &Upload<'_>, records: &Records) -> Result<()> {
     let synced = records.phase().is_some_and(|record| record.tag == trust::SYNCED);
     if synced || records.doubt() || upload.level(records) < Durability::Complete {
@@ -35,10 +35,10 @@ pub(crate) fn notice_eviction(upload: &Upload<'_>, records: &Records) -> Result<
     if doubt { upload.doubt() } else { Ok(()) }
 }
 
-/// Under all slots: reads all chunks in `file` that are not known to be on disk from the disk, and repairs `state` there.
-/// Says whether no chunk was lost; then the doubt is over. `in_place` chunks keep their place when they are lost.
+/// Under all slots: reads from the disk all chunks in `file` that are not known to be there, and repairs `state` there.
+/// True if no chunk was lost; then the doubt is over. `in_place`: chunks that are lost keep their place.
 pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: bool) -> Result<bool> {
-    // What is dirty still is written now, or says why not.
+    // Dirty pages are written now, or the error says why not.
     upload.dir.sync_file(name, file)?;
     upload.reach("confirm:synced")?;
     let records = upload.records()?;
@@ -59,8 +59,8 @@ pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: b
             return Ok(true);
         }
         whole = false;
-        // ext4 does not mark blocks as written that it writes for the second time from the same pages: they read as zeros
-        // later. The chunk comes again into fresh pages.
+        // ext4 does not mark blocks as written that it writes for the second time from the same pages: they read as
+        // zeros later. So the chunk must come again into fresh pages.
         sys::drop_from_cache(file, slot.offset, slot.length);
         upload.forget_progress_with(&records, number)?;
         // A tail mark that was lost may have given one place to two chunks.
@@ -82,7 +82,7 @@ pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: b
     Ok(whole)
 }
 
-/// Under all slots: syncs `state`, and writes into fresh pages what the disk has otherwise.
+/// Under all slots: syncs `state`. Where the disk differs, writes it again into fresh pages.
 pub(crate) fn confirm_state(upload: &Upload<'_>) -> Result<()> {
     upload.sync_state()?;
     if repair_state(upload)? {
@@ -92,7 +92,7 @@ pub(crate) fn confirm_state(upload: &Upload<'_>) -> Result<()> {
     if repair_state(upload)? { Ok(()) } else { Err(upload.state_error("cannot read back", errno(libc::EIO))) }
 }
 
-/// Writes each part of `state` again that the disk has otherwise. True if there was none.
+/// Writes each part of `state` again in which the disk differs. True if there was none.
 fn repair_state(upload: &Upload<'_>) -> Result<bool> {
     /// As much as is dropped from the page cache at once.
     const PART: u64 = 64 << 10;

@@ -4,8 +4,8 @@
 //! by a cleanup. The gate is held meanwhile, so no cleanup takes a live one for a dead one. Where the store keeps a sum
 //! of its uploads, `state` says before that it is in the sum, and that the upload is being created.
 //!
-//! Nobody knows a random uid before the call returns. The uid of a key is known before: such an upload is built aside and
-//! renamed, and who finds that another was faster joins that one.
+//! No client knows a random uid before the call returns. The uid of a key is known before: such an upload is built
+//! aside and renamed, and a call that finds that another was faster joins that upload.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
@@ -23,7 +23,7 @@ use crate::trust::{self, Trust};
 use crate::upload::Upload;
 use crate::{Chunk, Durability, Receipt, Uid, budget, digest, expire, owner, receive, seam, space, sys};
 
-/// How often a call begins anew because another call removed what it was about to use. Each time needs a coincidence.
+/// How often a call begins again because another call removed what it was about to use. Each time needs a coincidence.
 const ATTEMPTS: u32 = 16;
 
 /// Receives a chunk that carries no uid. Whatever refuses it, nothing is left.
@@ -62,7 +62,7 @@ pub(crate) fn create(store: &Store, chunk: &Chunk<'_>) -> Result<Receipt> {
 /// A `state` of at most this size is written whole at once.
 const SMALL_STATE: u64 = 4096;
 
-/// What stands behind the name of a directory in which an upload is built aside.
+/// The end of the name of a directory in which an upload is built aside.
 pub(crate) const ASIDE: &str = ".new";
 
 /// A first chunk that nothing speaks against.
@@ -126,7 +126,7 @@ impl<'a> New<'a> {
         dir.undo_umask(STATE, &state, &status, state_mode)?;
         let volume = store.volumes.of(&state, &status).map_err(|error| dir.error("cannot examine", STATE, error))?;
         let tag = Trust::now(&store.boot, volume).tag();
-        // The tail is behind this chunk, if the chunk lies in it.
+        // The tail continues after this chunk, if the chunk lies in it.
         let size = chunk.content.len() as u64;
         let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
         let level = store.options().durability;
@@ -194,7 +194,7 @@ impl<'a> New<'a> {
     fn make_directory(&self, path: &Path) -> Result<Option<Directory>> {
         let make = || make_directory(path, self.store.options().dir_mode);
         let handle = match make() {
-            // Somebody cleaned the empty store away in between, or the new directory.
+            // The empty store or the new directory was removed in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 examine_or_make_root(self.store).map(|_| make())?
             }
@@ -244,7 +244,7 @@ fn put_in_place(store: &Store, uid: Uid, aside: &Path, place: &Path) -> Result<b
     Err(Error::os("cannot make room for an upload at", place, errno(libc::ENOTEMPTY)))
 }
 
-/// The store's directory, which is made if it is not there.
+/// The store's directory. Makes it if it does not exist.
 pub(crate) fn examine_or_make_root(store: &Store) -> Result<Root> {
     if let Some(root) = store.examine_root_and_owner()? {
         return Ok(root);

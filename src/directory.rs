@@ -25,7 +25,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the finished upload is going, or went.
 pub(crate) const CLAIM: &CStr = c"claim";
-/// The same while it is written.
+/// The next claim, while it is written.
 pub(crate) const NEW_CLAIM: &CStr = c"claim.new";
 
 /// An open directory: what is looked up in it stays in it, whatever happens to its name.
@@ -39,25 +39,25 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
-/// The store's directory as this call found it, which decides whose files the call may use.
+/// The store's directory as this call found it. It decides which users' files the call may use.
 ///
-/// Every upload and every record of the store is opened through this. Where every user can make files in the store, a
-/// user could make a file there before the store does: the call uses only files of its own user and of root.
+/// Every upload and every record of the store is opened through this. If all users can make files in the store, another
+/// user could make a file before the store does. Then the call uses only files of its own user and of root.
 #[derive(Clone, Copy)]
 pub(crate) struct Root {
     owner: u32,
     group: u32,
     mode: u32,
-    /// Whether users who are no members of the directory's group can make files in it.
+    /// Whether users outside the directory's group can make files in it.
     open_to_others: bool,
 }
 
 const OTHERS_WRITE: u32 = 0o002;
 
 impl Root {
-    /// `None` if there is no directory. Refuses a symbolic link, and a directory in which another user can put a file in the
-    /// place of an upload: every user can write into it, and it is not sticky (as `/tmp` is) or belongs to another user. A
-    /// caller that chose such a mode for the store's own directories wants this.
+    /// `None` if there is no directory. Refuses a symbolic link. Also refuses a directory into which all users can
+    /// write, if it is not sticky (as `/tmp` is) or belongs to another user: another user could put a file in the place
+    /// of an upload. Such a directory is allowed if `dir_mode` lets all users write.
     pub(crate) fn examine(path: &Path, dir_mode: u32) -> Result<Option<Root>> {
         const STICKY: u32 = 0o1000;
         let metadata = match path.symlink_metadata() {
@@ -78,12 +78,13 @@ impl Root {
         Ok(Some(Root { owner, group, mode, open_to_others }))
     }
 
-    /// Refuses a store's directory that another user made below a directory like `/tmp`, unless that user shares it with a group
-    /// of the caller. Asked where a planted directory could do harm: at the opening, and before a key or a new upload.
+    /// Refuses a store's directory that another user made below a directory like `/tmp`, unless that user shares it
+    /// with a group of the caller. Called where a planted directory could do harm: when the store is opened, a key is
+    /// used, or an upload begins.
     pub(crate) fn check_owner(self, path: &Path) -> Result<()> {
         const GROUP_WRITES: u32 = 0o020;
         let is_public = |above: &Metadata| above.mode() & OTHERS_WRITE != 0;
-        // Below a directory of the caller or of root, nobody else can have made it.
+        // Below a directory of the caller or of root, no other user can have made it.
         let in_public = || {
             let mut above = path.ancestors().skip(1).filter_map(|above| above.symlink_metadata().ok());
             above.find(|above| is_public(above) || is_trusted(above.uid())).is_some_and(|above| is_public(&above))
@@ -100,12 +101,12 @@ impl Root {
         !self.open_to_others || (is_trusted(owner) && mode & OTHERS_WRITE == 0)
     }
 
-    /// Whether the caller may use whatever is in the store.
+    /// Whether the caller may use all files in the store.
     pub(crate) fn admits_all(self) -> bool {
         !self.open_to_others
     }
 
-    /// Opens the directory of an upload. `None` if there is none, or if something else is there.
+    /// Opens the directory of an upload. `None` if there is none, or if there is something else.
     pub(crate) fn open(self, path: PathBuf) -> Result<Option<Directory>> {
         let Some(dir) = Directory::open(path)? else { return Ok(None) };
         if self.open_to_others {
@@ -127,7 +128,7 @@ impl Root {
         if !status.is_file {
             return Err(refused("cannot use (it is no regular file)", path));
         }
-        // A second name could be a link that another user made to a file of ours.
+        // A second name could be a link that another user made to a file of the caller.
         if !self.admits(status.owner, status.mode) || (self.open_to_others && status.links > 1) {
             return Err(refused("another user made or can change", path));
         }
@@ -152,7 +153,7 @@ pub(crate) fn is_foreign(path: &Path, name: &CStr) -> bool {
 }
 
 impl Directory {
-    /// `None` if there is none, or something else stands there. Directories of uploads are opened by [`Root::open`].
+    /// `None` if there is none, or if there is something else. Directories of uploads are opened by [`Root::open`].
     pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {
         match open_directory(&path) {
             Ok(handle) => Ok(Some(Directory { handle, path })),
@@ -189,10 +190,10 @@ impl Directory {
         Error::os(action, self.path_of(name), error)
     }
 
-    /// Opens a file for reading and writing; `None` if there is none. On a read-only file system the file is open for
-    /// reading: calls that only read succeed there, all others need a lock, which is refused with `EROFS`.
+    /// Opens a file for reading and writing; `None` if there is none. On a read-only file system the file is opened for
+    /// reading. Calls that only read succeed there. All others need a lock, which is refused with `EROFS`.
     pub(crate) fn open_file(&self, name: &CStr) -> Result<Option<File>> {
-        // A FIFO that somebody put there is not waited for; regular files know no such flag.
+        // With this flag, opening a FIFO does not wait; it has no effect on regular files.
         let open = |access| sys::open_at(&self.handle, name, access | libc::O_NONBLOCK, 0);
         let opened = match open(libc::O_RDWR) {
             Err(error) if error.raw_os_error() == Some(libc::EROFS) => open(libc::O_RDONLY),
@@ -268,7 +269,7 @@ impl Directory {
         done.map_err(|error| Error::os("cannot sync", &self.path, error))
     }
 
-    /// Says that the upload is in use.
+    /// Records that the upload is in use.
     pub(crate) fn touch(&self) {
         touch(&self.handle);
     }
@@ -316,7 +317,7 @@ pub(crate) fn touch(file: &File) {
     }
 }
 
-/// The step behind a file's sync, for tests.
+/// The step after a file's sync, for tests.
 fn synced(name: &CStr) -> &'static str {
     match name.to_bytes() {
         b"state" => "synced:state",

@@ -1,4 +1,4 @@
-//! The end of uploads: removing one, and removing what nobody has used for long or what crashes left.
+//! The end of uploads: removing one, and removing what was not used for long or what crashes left.
 //!
 //! An upload is first marked as removed, under all its locks: from there on it is `not_found` for everybody, also for calls
 //! that were waiting. Then its files go, by way of the open directory, so that whatever stands at its name by then is safe;
@@ -19,12 +19,12 @@ use crate::store::Store;
 use crate::upload::Upload;
 use crate::{Cleaned, Expiry, Phase, Removed, Uid, budget, inspect, owner, sys};
 
-/// Removes an upload, waiting for the calls that are working on it. It is removed also if a part of a copy stays at a
-/// destination of `move_to`: then the error says where.
+/// Removes an upload, waiting for the calls that are working on it. The upload is also removed if a part of a copy
+/// stays at a destination of `move_to`: then the error names the part.
 pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
     {
         let _all = upload.lock_all()?;
-        // Somebody else may have been faster.
+        // Another call may have been faster.
         if !upload.phase_of(&upload.records()?)?.phase.is_upload() {
             return Err(upload.not_found());
         }
@@ -40,7 +40,7 @@ fn mark(upload: &Upload<'_>) -> Result<()> {
     upload.reach("remove:marked")
 }
 
-/// Why the part of a copy that has not appeared could not be removed from its destination, if that is so.
+/// If the part of a copy could not be removed from its destination, the reason.
 type LeftPart = Option<Error>;
 
 /// Removes what is left of a removed upload. Without its locks: taking it out of the sum may have to wait.
@@ -49,9 +49,9 @@ fn erase_upload(upload: &Upload<'_>) -> Result<LeftPart> {
     erase(&upload.dir)
 }
 
-/// Removes the files of an upload, and its directory unless something of somebody else's is in it.
+/// Removes the files of an upload, and its directory unless it has other files.
 fn erase(dir: &Directory) -> Result<LeftPart> {
-    // The destination may be another's by now, or read-only: what happens there must not hold the upload.
+    // The destination may belong to another user by now, or be read-only: a failure there must not keep the upload.
     let left = claim::abandon(dir)?;
     for name in [DATA, ORDERED, FILE, STATE] {
         dir.remove(name)?;
@@ -76,7 +76,8 @@ pub(crate) fn sweep(store: &Store, uid: Uid, place: &Path) -> Result<bool> {
         None => erase_nobodys(&dir),
     };
     match erased {
-        // Somebody else swept, too, and an upload is there now; or what is in it is none of ours. The renaming tells.
+        // Another call removed it, too, and an upload is there now; or it has files of other programs. Then the
+        // renaming fails.
         Err(error) if error.os_errno() == Some(libc::ENOTEMPTY) => Ok(true),
         result => result.map(|_| true),
     }
@@ -131,7 +132,7 @@ pub(crate) fn cleanup(store: &Store, expiry: &Expiry) -> Result<Cleaned> {
     Ok(cleaned)
 }
 
-/// From now on the directory ages.
+/// Sets the directory's time to now, so that it ages from now on.
 fn set_time_to_now(path: &Path) -> Result<()> {
     let Some(dir) = Directory::open(path.to_owned())? else { return Ok(()) };
     sys::touch(&dir.handle).map_err(|error| Error::os("cannot set the time of", path, error))
@@ -202,12 +203,12 @@ fn clean(
 }
 
 /// Removes a directory without an upload that can be used: what a crash left before there was one, or somebody else
-/// half-removed. `None` if it is not that: what a call is just making is left alone.
+/// half-removed. `None` if it is not: a directory that a call is making is left alone.
 fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Result<Option<LeftPart>> {
     if dry_run {
         return Ok(Some(None));
     }
-    // With a `state` that is ours nobody else begins an upload here.
+    // With a `state` that this call made, no other call begins an upload here.
     let state = match dir.open_file(STATE)? {
         Some(state) => state,
         None => match std::fs::remove_dir(&dir.path) {
@@ -222,7 +223,7 @@ fn erase_leftover(store: &Store, uid: Uid, dir: Directory, dry_run: bool) -> Res
     let Some(_gate) = Lock::try_gate(&state).map_err(|error| dir.error("cannot lock", STATE, error))? else {
         return Ok(None);
     };
-    // Whoever was making it may have finished before the gate was ours.
+    // The maker may have finished before this call got the gate.
     match Upload::open_in(store, uid, dir.try_clone()?) {
         Ok(None) => {}
         Err(error) if error.os_errno() == Some(libc::EBADMSG) => {}

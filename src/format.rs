@@ -9,12 +9,12 @@
 //! 160  full      up to which chunk the table is known to be full: a hint
 //! 192  closing   not zero: a completer is waiting for all slots (see `lock`)
 //! 193  level     the durability this upload has been promised
-//! 194  counted   not zero: the declared size is in the store's sum (see `budget`)
+//! 194  counted   not zero: the upload is in the store's sum (see `budget`)
 //! 195  doubt     not zero: a sync has failed, or may have (see `confirm`)
 //! 256  identity, written once: the owner's digest, the expected SHA-256 of the whole file
 //! 320  hashing   how far the whole file's SHA-256 has been computed
 //! 512  file name
-//!  T   the table: one slot of 32 bytes per chunk; T is the first multiple of 64 behind the name
+//!  T   the table: one slot of 32 bytes per chunk; T is the first multiple of 64 after the name
 //! ```
 //!
 //! Each record is 32 bytes (hashing: 128), never straddles a sector, and ends with its own CRC-32C; one that does not
@@ -175,8 +175,8 @@ impl Header {
         self.table_at() + number * SLOT_SIZE
     }
 
-    /// What the finished upload takes on disk with its directory and `state`, as the store's sum counts it. Always the same
-    /// for one upload: what was added is subtracted.
+    /// What the finished upload takes on disk with its directory and `state`, as the store's sum counts it. It never
+    /// changes for an upload, so what is subtracted is what was added.
     pub(crate) fn size_on_disk(&self) -> u64 {
         const BLOCK: u64 = 4096;
         let state = self.state_size().unwrap_or(crate::MAX_NUMBER).next_multiple_of(BLOCK);
@@ -237,15 +237,15 @@ impl Slot {
         self.cleared_for(self)
     }
 
-    /// The place `to`, without bytes, for the chunk of this slot. In place of the checksum it says whether the disk may hold
-    /// this slot as synced.
+    /// A slot for this chunk with the place `to` and without bytes. Its checksum field records whether the disk may
+    /// hold this slot as synced.
     pub(crate) fn cleared_for(&self, to: &Slot) -> Slot {
         let crc32c = if self.may_be_synced_on_disk() { crate::trust::SYNCED } else { 0 };
         Slot { offset: to.offset, capacity: to.capacity, crc32c, ..Slot::default() }
     }
 
-    /// Whether the disk may hold a record of this chunk that is believed after power loss. `state` is then synced before the
-    /// chunk's bytes are touched; a call that was killed before that leaves it to the next one.
+    /// Whether the disk may hold a record of this chunk that is believed after power loss. Then `state` is synced
+    /// before the chunk's bytes are touched. If a call is killed before it syncs, the next call does so.
     pub(crate) fn may_be_synced_on_disk(&self) -> bool {
         use crate::trust::{MISSING, SYNCED};
         self.tag == SYNCED || (self.tag == MISSING && self.crc32c == SYNCED)
@@ -268,7 +268,7 @@ pub(crate) enum Phase {
     Complete = 3,
     /// The owner was seen to have taken it.
     Gone = 4,
-    /// The first chunk is on its way: for nobody else there is an upload yet.
+    /// The first chunk is on its way: other calls find no upload yet.
     Creating = 5,
     /// For everybody there is no upload any more: its files are about to go.
     Removed = 6,
@@ -386,12 +386,13 @@ impl Progress {
     }
 }
 
-/// The first bytes of a `state` file, as they were when they were read: all records, [`RECORDS_SIZE`] bytes, and behind
+/// The first bytes of a `state` file, as they were when they were read: all records, [`RECORDS_SIZE`] bytes, and after
 /// them as much of the name and the table as was read with them.
 pub(crate) struct Records(pub Vec<u8>);
 
 impl Records {
-    /// What [`Header::decode`] takes. Of version 1 this has some of the name and the table, and zeros behind the file's end.
+    /// What [`Header::decode`] takes. Of version 1 this has some of the name and the table, and zeros after the file's
+    /// end.
     pub(crate) fn head(&self) -> [u8; HEAD_SIZE] {
         let mut head = [0; HEAD_SIZE];
         let length = self.0.len().min(HEAD_SIZE);
@@ -460,7 +461,7 @@ impl Records {
         self.0[COUNTED_AT as usize] != 0
     }
 
-    /// Whether a sync has failed, or may have, since all that is on record was on disk.
+    /// Whether a sync has failed, or may have failed, since everything on record was on disk.
     pub(crate) fn doubt(&self) -> bool {
         self.0[DOUBT_AT as usize] != 0
     }

@@ -9,7 +9,7 @@ use crate::Uid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Chunks may come; or all are there, and nobody has asked for the file yet.
+    /// Chunks may come; or all are there, and the file was not asked for yet.
     Receiving = 1,
     /// The finished file is there.
     Complete = 2,
@@ -113,9 +113,9 @@ pub struct Removed {
 pub struct Cleaned {
     /// What was removed, or with `dry_run` would have been.
     pub removed: Vec<Removed>,
-    /// How many that are old enough could not be removed: the directory belongs to another user, say, or a filter
-    /// refuses locks. Also counts uploads that were removed, but left the part of a copy (`.upload-*.part`) on another
-    /// file system, which is read-only now, say.
+    /// How many that are old enough could not be removed, for example because the directory belongs to another user, or
+    /// a filter refuses locks. Uploads that were removed count, too, if the part of a copy (`.upload-*.part`) stays on
+    /// another file system, for example because that became read-only.
     pub failed_count: u64,
     /// Whether `max_removals` was reached before all was looked at: another call may find more.
     pub more: bool,

@@ -13,8 +13,8 @@ use crate::store::Store;
 use crate::upload::Upload;
 use crate::{Listed, Uid, inspect};
 
-/// The directories in a store that carry the name of an upload; what else lies there is skipped, and what other users put
-/// there.
+/// The directories in a store that have the name of an upload. Other entries are skipped, and so are those of other
+/// users.
 pub(crate) struct Entries {
     /// `None` if the store does not exist.
     names: Option<(Root, ReadDir)>,
@@ -52,7 +52,7 @@ impl Entries {
     fn entry(&self, root: Root, name: &[u8]) -> Option<Entry> {
         let (uid, aside) = parse_name(&self.prefix, name)?;
         let path = self.root.join(std::ffi::OsStr::from_bytes(name));
-        // Where nobody else can make files, nothing is asked.
+        // Where other users cannot make files, nothing is checked.
         let admitted = root.admits_all()
             || path.symlink_metadata().is_ok_and(|metadata| root.admits(metadata.uid(), metadata.mode()));
         admitted.then_some(Entry { uid, path, aside, root })
@@ -119,7 +119,7 @@ impl Iterator for List {
                 }
                 Err(error) => Err(error),
             };
-            // Removed in between, half-made, or somebody else's.
+            // Removed in between, half-made, or another owner's.
             if !matches!(listed, Err(Error::NotFound { .. })) {
                 return Some(listed);
             }

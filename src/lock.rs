@@ -14,7 +14,7 @@ use std::io;
 
 use crate::sys;
 
-/// Locked bytes need not exist: slots are locked by number, the others far behind them.
+/// Locked bytes need not exist: slots are locked by number, the others far beyond them.
 const GATE: u64 = 1 << 62;
 const TAIL: u64 = GATE + 1;
 

@@ -1,4 +1,4 @@
-//! What the disk has, whatever the page cache shows.
+//! Reading from the disk itself, past the page cache.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -10,13 +10,13 @@ use crate::directory::Directory;
 use crate::error::Result;
 use crate::sys;
 
-/// A file as the disk has it, read past the page cache.
+/// A file that is read past the page cache.
 pub(crate) struct OnDisk {
     file: File,
     buffer: Vec<u8>,
 }
 
-/// The alignment of reads past the page cache, in the file and in memory: no file system here wants a larger one.
+/// The alignment of reads past the page cache, in the file and in memory. No file system here needs a larger one.
 pub(crate) const BLOCK: u64 = 4096;
 const DIRECTLY_AT_ONCE: u64 = 1 << 20;
 
@@ -33,22 +33,22 @@ impl OnDisk {
         let opened = open(libc::O_DIRECT)
             .and_then(|direct| direct.read_at(&mut aligned(&mut buffer)[..BLOCK as usize], 0).map(|_| direct));
         let file = match opened {
-            // A file system that always reads through the page cache, or wants larger blocks. What was synced is dropped from
-            // the cache.
+            // A file system that always reads through the page cache, or needs larger blocks. The bytes were synced, so
+            // they can be dropped from the cache.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 let size = file.metadata().map_err(|error| dir.error("cannot examine", name, error))?.len();
                 sys::drop_from_cache(file, 0, size);
                 open(0)
             }
-            // What cannot be read there says so where it is wanted.
+            // If the first block cannot be read, the error shows when it is needed.
             Err(_) => open(libc::O_DIRECT),
             opened => opened,
         };
         Ok(OnDisk { file: file.map_err(|error| dir.error("cannot open", name, error))?, buffer })
     }
 
-    /// Shows `visit` the `length` bytes at `offset`, piece by piece. False if the file ends before, or the disk cannot read
-    /// them.
+    /// Gives `visit` the `length` bytes at `offset`, piece by piece. False if the file ends earlier, or the disk cannot
+    /// read the bytes.
     pub(crate) fn read(&mut self, offset: u64, length: u64, mut visit: impl FnMut(&[u8])) -> io::Result<bool> {
         let end = offset.saturating_add(length);
         let mut at = offset / BLOCK * BLOCK;
@@ -59,7 +59,7 @@ impl OnDisk {
                 Ok(0) => return Ok(false),
                 Ok(count) => count as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // What the disk cannot read, or its file system's own checksum does not fit.
+                // The disk cannot read this, or the file system's own checksum does not match.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADMSG | libc::EUCLEAN)) => {
                     return Ok(false);
                 }
@@ -69,7 +69,7 @@ impl OnDisk {
             if from < to {
                 visit(&piece[(from - at) as usize..(to - at) as usize]);
             }
-            // Within a block it ends only at the end of the file.
+            // A read ends within a block only at the end of the file.
             if to < end && count % BLOCK != 0 {
                 return Ok(false);
             }

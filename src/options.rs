@@ -45,16 +45,16 @@ pub struct Options {
     pub max_chunk_count: u64,
     /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
     pub min_free_space: u64,
-    /// The most bytes that all uploads together may take on disk, those that are not finished and those whose file was
-    /// not taken yet; 0 means no limit. Default 0. Each counts with its declared size, its table of chunks in blocks of
-    /// 4 KiB, and 4 KiB for its directory. Two processes with this limit never promise the same room twice; uploads
-    /// made without it count as soon as the store is counted again. A file that was taken without a call of this
-    /// library makes room for a new upload a second after another was refused, at the latest. Of first chunks with one
-    /// key that arrive at the same moment each takes room until it is known that they are one upload: near the limit
-    /// some may be refused, and succeed when they are sent again.
+    /// The most bytes that all uploads together may take on disk; 0 means no limit. Default 0. An upload counts until
+    /// its file is taken, with its declared size, its table of chunks in blocks of 4 KiB, and 4 KiB for its directory.
+    /// Two processes with this limit never promise the same room twice. Uploads made without it count as soon as the
+    /// store is counted again. That happens before an upload is refused, at most once a second. So a file that was
+    /// taken without a call of this library makes room a second later, at the latest. If several first chunks with one
+    /// key arrive at the same moment, each takes room until it is known that they are one upload. Near the limit some
+    /// may be refused; they succeed when they are sent again.
     pub max_store_size: u64,
-    /// The most uploads in the store, those that are not finished and those whose file was not taken yet; 0 means no
-    /// limit. Default 0. They are counted as for `max_store_size`, those of all owners together.
+    /// The most uploads in the store, of all owners together; 0 means no limit. Default 0. They are counted as for
+    /// `max_store_size`.
     pub max_uploads: u64,
     /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a handle
     /// sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).
@@ -121,7 +121,7 @@ impl Options {
     }
 }
 
-/// Refuses what is asked beyond one of these limits: name, value, and what is asked. A limit of 0 is none.
+/// Refuses a request that is over one of these limits: name, value, and what was asked. 0 means no limit.
 pub(crate) fn within(limits: &[(&'static str, u64, u64)]) -> Result<()> {
     match limits.iter().find(|&&(_, value, asked)| value != 0 && asked > value) {
         Some(&(limit, value, asked)) => Err(Error::LimitExceeded { limit, value, asked }),

@@ -22,7 +22,7 @@ pub(crate) fn validate_owner(owner: &[u8]) -> Result<()> {
     Err(Error::InvalidArgument(format!("an owner of {} bytes, 1 to {MAX_OWNER} are allowed", owner.len())))
 }
 
-/// Refuses a key that is too long, or that somebody else could guess.
+/// Refuses a key that is too long, or that another client could guess.
 pub(crate) fn validate_key(store: &Store, key: &[u8]) -> Result<()> {
     let least = if store.owner().is_some() { 1 } else { MIN_BARE_UPLOAD_KEY };
     if (least..=MAX_UPLOAD_KEY).contains(&key.len()) {
@@ -38,7 +38,7 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
 }
 
 /// What is stored of an owner: a digest that is keyed with the uid, which is a secret and different in each upload. So
-/// it tells nobody the owner, nor which uploads have the same one, and needs nothing else to be kept.
+/// it reveals neither the owner nor which uploads have the same one, and needs nothing else to be kept.
 fn digest(uid: Uid, owner: &[u8]) -> Hmac<Sha256> {
     hmac(uid.as_str().as_bytes()).chain_update(b"owner\0").chain_update(owner)
 }
@@ -83,8 +83,8 @@ const SECRET_SIZE: usize = 32;
 
 /// The store's own secret, made when it is first needed.
 ///
-/// It lies beside the uploads. An outside cleaner may remove it when nobody used it for long; then it is made again, and
-/// keys lead to other uploads from there on. Using it keeps it.
+/// It lies beside the uploads. An outside cleaner may remove it when it was not used for long; then it is made again,
+/// and keys lead to other uploads from there on. Using it keeps it.
 fn secret(store: &Store) -> Result<[u8; SECRET_SIZE]> {
     let path = secret_path(store);
     if let Some(root) = store.examine_root_and_owner()?
@@ -102,7 +102,7 @@ fn secret(store: &Store) -> Result<[u8; SECRET_SIZE]> {
     }
     let secret: [u8; SECRET_SIZE] = sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?;
     let write = |new: &Path| -> io::Result<()> {
-        // What a call left that was killed here. A file of another user may have to stay.
+        // A call that was killed here left this file. A file of another user may have to stay.
         let _ = std::fs::remove_file(new);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         file.set_permissions(Permissions::from_mode(store.options().state_mode()))?;

@@ -50,7 +50,8 @@ pub(crate) fn checksum(
     Ok(whole.then(|| crc.finish()))
 }
 
-/// Copies these bytes to the same place in another file; by the kernel, and by sharing extents where it can: see std::io::copy.
+/// Copies these bytes to the same place in another file. The kernel copies them, and shares extents where it can: see
+/// std::io::copy.
 pub(crate) fn copy(mut from: &File, mut to: &File, range: Range<u64>) -> io::Result<()> {
     let mut at = range.start;
     while at < range.end {
@@ -59,7 +60,7 @@ pub(crate) fn copy(mut from: &File, mut to: &File, range: Range<u64>) -> io::Res
         match io::copy(&mut from.take(range.end - at), &mut to) {
             Ok(0) => return Err(errno(libc::EIO)), // another program cut the file
             Ok(copied) => at += copied,
-            // A signal handler ran. What was written before counts: signals may come faster than all this is copied.
+            // A signal handler ran. The bytes before are written already. Signals may come faster than the whole copy.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => at = to.stream_position()?,
             Err(error) => return Err(error),
         }

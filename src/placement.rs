@@ -21,7 +21,7 @@ pub(crate) struct Shape {
 /// Where a chunk is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At an offset that belongs to this chunk, with room enough. What it had beyond is given up.
+    /// At an offset that belongs to this chunk, with enough room. The chunk gives up the rest of its place.
     Own { offset: u64 },
     /// At the tail of `data`.
     Tail,
@@ -55,7 +55,8 @@ impl Shape {
     /// Where `size` bytes for a chunk go, of which `slot` is on record.
     pub(crate) fn place(&self, slot: &Slot, number: u64, size: u64) -> Place {
         if self.grid != 0 && size <= self.grid_size(number) {
-            // Its place on the grid is nobody else's. With just the grid's size it is final: completing moves nothing.
+            // No other chunk uses its place on the grid. If the chunk has exactly the grid's size, this place is final:
+            // completing moves nothing.
             Place::Own { offset: number * self.grid }
         } else if size <= slot.capacity {
             Place::Own { offset: slot.offset }
@@ -64,13 +65,14 @@ impl Shape {
         }
     }
 
-    /// Where the tail of `data` begins: behind the grid.
+    /// Where the tail of `data` begins: after the grid.
     pub(crate) fn tail_start(&self) -> u64 {
         if self.grid == 0 { 0 } else { self.total_size }
     }
 
-    /// The bytes to reserve before `size` bytes are written at `offset`, if they cover the first byte of a window of the
-    /// grid and do not fill it. Only a chunk of the grid's full size reserves: one byte would claim a whole window.
+    /// The bytes to reserve before `size` bytes are written at `offset`, if they cover the first byte of a window of
+    /// the grid and do not fill it. Only a chunk of the grid's full size reserves: otherwise one byte would claim a
+    /// whole window.
     ///
     /// A file that grows within reserved room grows faster, and a full disk is noticed early. Reserving the whole file
     /// at once would let one small request claim the disk.
@@ -84,13 +86,13 @@ impl Shape {
         (start < chunk_end && chunk_end < end).then_some(start..end)
     }
 
-    /// How large `data` may become. Chunks that are not on the grid lie behind it, hence twice the file.
+    /// How large `data` may become. Chunks that are not on the grid lie after it, hence twice the file.
     pub(crate) fn data_limit(&self) -> u64 {
         self.total_size.saturating_mul(2)
     }
 
-    /// The same, for a chunk that is together with all others at the tail no longer than the file: chunks that are so short
-    /// can always be moved together within twice the file.
+    /// The same, if the chunks at the tail are together no longer than the file. Such chunks can always be moved
+    /// together within twice the file, after the grid.
     pub(crate) fn repair_limit(&self) -> u64 {
         self.tail_start().saturating_add(self.total_size.saturating_mul(2))
     }

@@ -18,8 +18,8 @@ use crate::trust::{self, Trust};
 use crate::upload::Upload;
 use crate::{Chunk, Durability, Receipt, digest, pieces, space, sys};
 
-/// How often a chunk may find the upload between two phases, or not on disk after a sync that succeeded, before it gives up:
-/// each time needs a crash, or a disk that fails.
+/// How often a chunk tries again if the upload is between two phases, or is not on disk after a sync that succeeded.
+/// Each time needs a crash, or a disk that fails.
 const ATTEMPTS: u32 = 8;
 
 /// Receives a chunk of an upload that exists.
@@ -31,7 +31,7 @@ pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt>
             upload.dir.touch();
             return Ok(Receipt { upload_uid: upload.uid, received_all });
         }
-        // A crash left the upload between two phases, a sync failed, or its finished file is not to be believed.
+        // A crash left the upload between two phases, a sync failed, or its finished file is not believed.
         complete::settle(upload)?;
     }
     Err(upload.dir.error("cannot read back what was synced to", DATA, errno(libc::EIO)))
@@ -144,13 +144,13 @@ impl<'a> Receiving<'a> {
         Ok(Receiving { upload, chunk, crc32c, records, shape, data, durable })
     }
 
-    /// Says whether all chunks are there then; `None` if the upload has to be settled first.
+    /// Returns whether all chunks are there then; `None` if the upload has to be settled first.
     fn receive(&self, settled: bool) -> Result<Option<bool>> {
         let number = self.chunk.chunk_number;
         let held = self.upload.slot_in(&self.records, number)?;
         let known_on_disk = held.tag == trust::SYNCED;
-        // At level `chunk` a record of bytes that are not known to be on disk is that of a call that died, or of another level.
-        // At the tail the disk's own records decide who may have a place.
+        // At level `chunk`, if bytes are not known to be on disk, a call that died recorded them, or a call at another
+        // level. At the tail the records on disk decide which chunk may have a place.
         let length = self.chunk.content.len() as u64;
         let wants_room = self.shape.place(&held, number, length) == Place::Tail;
         let doubt = self.records.doubt() && (self.durable || wants_room);
@@ -178,9 +178,9 @@ impl<'a> Receiving<'a> {
         self.upload.content(&self.records)
     }
 
-    /// At level `chunk`: puts the chunk that is recorded so on disk, and then the record. Until that says so, the chunk counts
-    /// for one whose sync may have failed: the kernel tells of a failure once, and perhaps a call that dies of it. False if the
-    /// disk has something else, although syncing succeeded.
+    /// At level `chunk`: puts the recorded chunk on disk, and then the record. Until the record says that it is synced,
+    /// its sync may have failed: the kernel reports a failure once, perhaps to a call that is killed then. False if the
+    /// disk has other bytes, although syncing succeeded.
     fn secure(&self, slot: &Slot) -> Result<bool> {
         if let Err(error) = self.upload.dir.sync_file(DATA, &self.data) {
             self.upload.doubt()?;
@@ -194,8 +194,8 @@ impl<'a> Receiving<'a> {
         self.secure_record(&Slot { tag: trust::SYNCED, ..*slot })
     }
 
-    /// Whether bytes that were synced are there: ext4 does not mark blocks as written that it writes for the second time from
-    /// the same pages, after the first time failed. In doubt they are read.
+    /// Whether bytes that were synced are on disk. ext4 does not mark blocks as written that it writes for the second
+    /// time from the same pages, after the first time failed. In doubt the bytes are read.
     fn is_on_disk(&self, slot: &Slot) -> Result<bool> {
         let failed = |error| self.data_error("cannot read back", error);
         if !self.records.doubt() {
@@ -205,8 +205,9 @@ impl<'a> Receiving<'a> {
         on_disk.holds(slot.offset, self.chunk.content).map_err(failed)
     }
 
-    /// At level `chunk`: puts the record of a chunk whose bytes are on disk there, too. Also that of a repeated chunk: whoever
-    /// recorded it may have died before syncing it. False if the disk has something else, although syncing succeeded.
+    /// At level `chunk`: puts the record of a chunk on disk, after its bytes. Also for a repeated chunk, because the
+    /// call that recorded it may have died before syncing it. False if the disk has other bytes, although syncing
+    /// succeeded.
     fn secure_record(&self, slot: &Slot) -> Result<bool> {
         let (upload, number) = (self.upload, self.chunk.chunk_number);
         upload.write_slot(number, slot)?;
@@ -243,7 +244,7 @@ impl<'a> Receiving<'a> {
             Place::Tail => Tail { upload: self.upload, shape: self.shape, data: &self.data, number }.take(length)?,
         };
         self.upload.forget_progress_with(&self.records, number)?;
-        // The same bytes over themselves leave nothing to clear: whoever dies here, the chunk stays what it was.
+        // The same bytes over themselves leave nothing to clear: if the call dies here, the chunk stays what it was.
         let in_place = same && slot.offset == held.offset;
         // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that fails
         // there takes no more room when it comes again.

@@ -80,7 +80,7 @@ fn start(upload: &Upload<'_>) -> Result<(File, Progress)> {
     match begun {
         Some(begun) => Ok(begun),
         None => {
-            // In this order: whoever comes next, through whatever mount, must not take the old progress for the new file's.
+            // In this order: the next call, through any mount, must not take the old progress for the new file's.
             upload.forget_progress()?;
             upload.dir.remove(ORDERED)?;
             let ordered = upload.dir.create_file(ORDERED, upload.store.options().file_mode)?;
@@ -139,8 +139,8 @@ fn copy_chunk(
 /// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.
 /// May be repeated from any point.
 pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
-    // The mark, at every level, whoever made it: slots of the new file on a disk that knows of the old one only would give
-    // two chunks one place.
+    // The mark, at every level, whichever call made it: slots of the new file on a disk that knows of the old one only
+    // would give two chunks one place.
     upload.sync_state()?;
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
@@ -157,15 +157,15 @@ pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
     Ok(record)
 }
 
-/// Sets the slots to where the chunks lie in the new file, whose bytes were written under `tag`. Answers the CRC-32C of all.
-/// May be repeated, as power loss can keep a mark that comes behind it, and not all of the slots; what a check found since,
-/// whole or damaged, stays.
+/// Sets the slots to where the chunks lie in the new file, whose bytes were written under `tag`. Answers the CRC-32C of
+/// all. May be repeated, as power loss can keep a mark that comes after it, and not all of the slots; what a check
+/// found since, whole or damaged, stays.
 pub(crate) fn move_slots(upload: &Upload<'_>, tag: u32) -> Result<u32> {
     let (mut offset, mut lost) = (0_u64, false);
     let mut crc = Combined::new();
     upload.for_each_slot(0, |number, slot| {
         let damaged = !slot.received() && slot.offset == offset && slot.capacity > 0;
-        // Power loss can take records, too: behind a missing one nobody knows where the next chunk begins.
+        // Power loss can take records, too: after a missing one it is unknown where the next chunk begins.
         lost |= !slot.received() && !damaged;
         let moved = Slot { offset, capacity: slot.length, tag, ..slot };
         let checked = Slot { tag: upload.trust.tag(), ..moved };

@@ -11,10 +11,10 @@ use crate::placement::Shape;
 use crate::volume::TMPFS;
 use crate::{Durability, Options, seam, sys};
 
-/// File systems that cannot hold a store, with the reason. Other hosts share them, or a daemon serves them of which the engine
-/// knows nothing: locks, renames and syncing there are not what its promises rest on. Others have no permissions, and inode
-/// numbers that change. Others show what the kernel knows, and keep no files. Magic numbers from Linux
-/// `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
+/// File systems that cannot hold a store, with the reason. Some are shared with other hosts, or served by a daemon that
+/// the engine knows nothing about: its promises cannot rest on their locks, renames and syncing. Some have no
+/// permissions, and inode numbers that change. Some show data of the kernel, and keep no files. Magic numbers from
+/// Linux `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
 const REFUSED: [(&str, &[(u32, &str)]); 3] = [
     ("other hosts or programs may change it", &SHARED),
     ("it keeps no permissions", &WITHOUT_PERMISSIONS),
@@ -87,8 +87,8 @@ const UNORDERED: [(u32, &str); 8] = [
 const EXT: u32 = 0xef53;
 const NFS: u32 = 0x6969;
 
-/// Refuses by name file systems that cannot keep what this level promises, and says how much room there is where `path` is or
-/// will be.
+/// Refuses by name file systems that cannot keep what this level promises. Returns how much room there is where `path`
+/// is or will be.
 pub(crate) fn check_file_system(path: &Path, durability: Durability) -> Result<u64> {
     // What is not there yet will be on the file system of the first directory above it that is.
     let absent = |error: &io::Error| {
@@ -116,8 +116,8 @@ pub(crate) fn check_file_system(path: &Path, durability: Durability) -> Result<u
     Ok(file_system.available)
 }
 
-/// The name of the file system at `place`, of the ext family, if it has no journal. Where `/proc` or `/sys` is missing, or another
-/// file system is between (overlayfs), this cannot be told.
+/// If the file system at `place` is of the ext family and has no journal, its name. `None` also if `/proc` or `/sys` is
+/// missing, or another file system lies between (overlayfs): then the journal is unknown.
 fn ext_without_journal(place: &Path) -> Option<&'static str> {
     let device = place.metadata().ok()?.dev();
     let device = format!("{}:{}", libc::major(device), libc::minor(device));
@@ -127,7 +127,8 @@ fn ext_without_journal(place: &Path) -> Option<&'static str> {
     lacks_journal(options.ok().as_deref(), &std::fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
 }
 
-/// The ext4 driver tells how it handles data if there is a journal. Of the ext2 driver only the mount's type is known.
+/// The ext4 driver shows how it handles data if there is a journal. For the ext2 driver only the type of the mount is
+/// known.
 fn lacks_journal(options: Option<&str>, mounts: &str, device: &str) -> Option<&'static str> {
     let ext2 = mounts.lines().any(|mount| {
         let (place, source) = mount.split_once(" - ").unwrap_or_default();

@@ -36,17 +36,18 @@ impl Store {
     ///
     /// The directory and its parents need not exist; of those that do not, the first chunk makes the last component.
     ///
-    /// Symbolic links are resolved now: later calls use the path without links, as [`Store::root`] shows it, even if a link
-    /// is changed. A link that is put in the place of the store afterwards is refused.
+    /// Symbolic links are resolved now: later calls use the path without links, as [`Store::root`] shows it, even if a
+    /// link is changed. A link that is later put in the place of the store is refused.
     ///
-    /// Other users must not be able to exchange the store. If anybody can write into its directory, that must be sticky and
-    /// belong to the caller or root; then only files of the caller and of root are used in it. A store below a directory
-    /// like `/tmp` must belong to the caller or root, or be writable for a group of the caller.
+    /// Other users must not be able to exchange the store. If all users can write into its directory, the directory
+    /// must be sticky and belong to the caller or root, unless `dir_mode` lets all users write. In such a sticky
+    /// directory only files of the caller and of root are used. A store below a directory like `/tmp` must belong to
+    /// the caller or root, or be writable for a group of the caller.
     ///
     /// # Errors
-    /// `invalid_argument` for an empty path, one with NUL, or options no store can work with; `io` if the path is on a network file
-    /// system, or at the levels `complete` and `chunk` on one without a journal (as ext2 is), where what is promised cannot be
-    /// kept, or cannot be resolved or examined; `io` with `EPERM` if another user could
+    /// `invalid_argument`: the path is empty or has a NUL, or no store can work with the options. `io`: the path cannot
+    /// be resolved or examined, or the file system cannot keep what is promised. That is a network file system, or, at
+    /// the levels `complete` and `chunk`, one without a journal, such as ext2. `io` with `EPERM`: another user could
     /// exchange the store, or made the symbolic link that is the path's last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         crc::prepare();
@@ -58,7 +59,7 @@ impl Store {
         let root = resolve(path)?;
         space::check_file_system(&root, options.durability)?;
         match Root::examine(&root, options.dir_mode) {
-            // What cannot be examined will say so when it is used.
+            // If the store cannot be examined, the error appears when it is used.
             Err(error) if error.os_errno() == Some(libc::EACCES) => {}
             // A server may open the store as root, and use it as the user who made it.
             Ok(Some(found)) if effective_user() != 0 => found.check_owner(&root)?,
@@ -85,15 +86,15 @@ impl Store {
     ///
     /// Chunks may come in any order, at once, and more than once; other bytes for a chunk replace it until the upload
     /// is complete. Takes time in proportion to the content; waits only for a call on the same chunk, for a `get` that
-    /// is completing the upload, and, for a chunk off the grid, the moment it takes another to get its place.
+    /// is completing the upload, and, for a chunk off the grid, for another chunk that is getting its place.
     ///
     /// # Errors
-    /// `invalid_argument`: the chunk contradicts itself. `checksum_mismatch`: its content does not have the `checksum` that
-    /// came with it. `limit_exceeded`: an option of the store, or `data` would
-    /// become larger than twice the file. `not_found`: no such upload. `conflict`: other totals than the first chunk's,
-    /// or other bytes than the finished file's. `gone`: the finished file was taken away. `no_space`, `io`. In each
-    /// case nothing was stored; after `no_space`, `io`, and the limit `data_size`, a chunk that was to be replaced may be
-    /// missing. What the limit `data_size` refused of a right file succeeds when its other chunks are there.
+    /// `invalid_argument`: the chunk contradicts itself. `checksum_mismatch`: its content does not have the `checksum`
+    /// that came with it. `limit_exceeded`: an option of the store, or `data` would become larger than twice the file.
+    /// `not_found`: no such upload. `conflict`: other totals than the first chunk's, or other bytes than the finished
+    /// file's. `gone`: the finished file was taken away. `no_space`, `io`. In each case nothing was stored; after
+    /// `no_space`, `io`, and the limit `data_size`, a chunk that was to be replaced may be missing. A chunk of a right
+    /// file that the limit `data_size` refused succeeds when the other chunks are there.
     pub fn handle_chunk(&self, chunk: &Chunk<'_>) -> Result<Receipt> {
         chunk.validate()?;
         if chunk.upload_uid.is_empty() {
@@ -173,9 +174,10 @@ impl Store {
     /// file appears at `destination` only when it is whole and, from level `complete` on, on disk. A relative path is taken
     /// from the present working directory. What stands there is replaced only if `overwrite` says so.
     ///
-    /// May be repeated after a crash: the same destination succeeds again while the file is there and has its size, another is
-    /// `gone`. Of several callers with different destinations one wins. A copy that was begun at another destination is removed
-    /// there. If that fails (the file system is read-only now), the call succeeds, and a file `.upload-*.part` stays.
+    /// May be repeated after a crash: the same destination succeeds again while the file is there and has its size,
+    /// another is `gone`. Of several callers with different destinations one succeeds. A copy that was begun at another
+    /// destination is removed. If it cannot be removed, for example because its file system became read-only, the call
+    /// succeeds, and a file `.upload-*.part` stays there.
     ///
     /// # Errors
     /// As [`Store::get`]; `gone`: it was moved elsewhere, or taken; `io` with `EEXIST`: something is there already.
@@ -193,19 +195,19 @@ impl Store {
     /// Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
     ///
     /// # Errors
-    /// `not_found`, `io`. If `io` names a file `.upload-*.part`, the upload is removed, and this part of a copy that
-    /// [`Store::move_to`] began on another file system stays.
+    /// `not_found`, `io`. If `io` names a file `.upload-*.part`, the upload was removed, but this file stays: a copy to
+    /// another file system that [`Store::move_to`] had begun.
     pub fn remove(&self, uid: &str) -> Result<()> {
         expire::remove(&self.upload(uid)?)
     }
 
     /// Removes uploads without activity for some time, and what crashes left; never one that a call is working on, in
-    /// whatever process. An upload whose time lies in the future, because the clock was set back, ages from the first
-    /// cleanup on.
+    /// whatever process. If the time of an upload lies in the future, because the clock was set back, the upload ages
+    /// from the first cleanup on.
     ///
     /// # Errors
-    /// `io`: the store cannot be read. What cannot be removed is counted in the answer, as is an upload that was removed, but
-    /// left the part of a copy where [`Store::move_to`] had begun it.
+    /// `io`: the store cannot be read. Uploads that cannot be removed are counted in the answer. So are uploads that
+    /// were removed, if the part of a copy stays where [`Store::move_to`] had begun it.
     pub fn cleanup(&self, expiry: &Expiry) -> Result<Cleaned> {
         expire::cleanup(self, expiry)
     }
@@ -224,7 +226,7 @@ impl Store {
         Root::examine(&self.root, self.options.dir_mode)
     }
 
-    /// The same, where another user's directory in the place of the store could do harm.
+    /// The same; also checks the owner, because here another user's directory in the place of the store could do harm.
     pub(crate) fn examine_root_and_owner(&self) -> Result<Option<Root>> {
         let root = self.examine_root()?;
         root.map_or(Ok(()), |root| root.check_owner(&self.root))?;

@@ -21,7 +21,7 @@ fn uninterrupted(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Random bytes, at most 256, from the kernel's generator. Nothing is kept, so a forked child draws others.
+/// Random bytes, at most 256, from the kernel's generator. Nothing is cached, so a forked child gets other bytes.
 pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     // SAFETY: `bytes` has room for so many. Up to 256 come at once (getrandom(2)).
@@ -35,13 +35,13 @@ pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     Ok(bytes)
 }
 
-/// The user as which this process acts, now.
+/// The effective user of this process, now.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes no arguments, and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// Whether this process acts as a member of this group.
+/// Whether this process is a member of this group.
 pub(crate) fn is_in_group(group: u32) -> bool {
     // SAFETY: takes no arguments, and cannot fail.
     if unsafe { libc::getegid() } == group {
@@ -114,8 +114,8 @@ pub(crate) fn try_lock_range(file: &File, start: u64, length: u64) -> io::Result
     /// A byte that is never locked.
     const UNUSED: u64 = i64::MAX as u64;
     match set_lock(file, start, length, libc::F_WRLCK, libc::F_OFD_SETLK) {
-        // Filters (seccomp, security modules) refuse locks with the same numbers. They refuse unlocking too, which no
-        // other lock can prevent.
+        // Filters (seccomp, security modules) refuse locks with the same error numbers. They also refuse unlocking,
+        // which another lock never prevents.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
             set_lock(file, UNUSED, 1, libc::F_UNLCK, libc::F_OFD_SETLK).map(|()| false)
         }
@@ -224,8 +224,9 @@ const F_SET_RW_HINT: libc::c_int = 1036;
 const NEVER_SET: u64 = 0;
 const NO_HINT: u64 = 1;
 
-/// Sets or removes a mark on the inode in the kernel's memory. The mark is on no disk: it goes when the kernel evicts the
-/// inode, and with the inode goes the memory that writing its pages failed. Only the owner of a file can mark it.
+/// Sets or removes a mark on the inode in the kernel's memory. The mark is on no disk: it is lost when the kernel
+/// evicts the inode. With the inode the kernel also loses the record that writing its pages failed. Only the owner of a
+/// file can mark it.
 pub(crate) fn mark_resident(file: &File, resident: bool) {
     let hint: u64 = if resident { NO_HINT } else { NEVER_SET };
     // SAFETY: `hint` is the number that the command reads, and outlives the call.

@@ -1,8 +1,8 @@
 //! The tail of `data`: where chunks go that have no place on the grid.
 //!
-//! Places are taken one after the other until twice the declared size is reached. Then room is looked for that is no
-//! other chunk's. Where chunks that were replaced by shorter ones have left it in scattered pieces, those that are
-//! there are moved together: whatever was sent before, the chunks of a right file always find room in the end.
+//! Places are taken one after the other until twice the declared size is reached. Then free room between the chunks is
+//! used. If replaced chunks have left it in scattered pieces, the other chunks are moved together. Whatever was sent
+//! before, the chunks of a right file always find room in the end.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -16,41 +16,41 @@ use crate::placement::Shape;
 use crate::upload::Upload;
 use crate::{Durability, pieces, sys, trust};
 
-/// How many places are in memory at once. A table with more is read again for each so many.
+/// How many places are in memory at once. For more places the table is read several times.
 const AT_ONCE: usize = 1 << 15;
 
-/// The tail, as seen by a chunk that looks for a place there under the lock of its slot.
+/// The tail, for a chunk that looks for a place there under the lock of its slot.
 pub(crate) struct Tail<'a> {
     pub upload: &'a Upload<'a>,
-    /// The upload's, without the grid if that is void.
+    /// The upload's shape, without the grid if that is void.
     pub shape: Shape,
     pub data: &'a File,
-    /// The chunk's.
+    /// The number of the chunk.
     pub number: u64,
 }
 
-/// A place in the tail, as the table has it.
+/// A place in the tail that the table records.
 #[derive(Clone, Copy)]
 struct Held {
     number: u64,
     offset: u64,
     end: u64,
-    /// Of the bytes there; 0 if the chunk is missing.
+    /// The length of the bytes there; 0 if the chunk is missing.
     length: u64,
 }
 
-/// Some of the other chunks' places, in the order in which they lie.
+/// Some of the other chunks' places, in the order of their offsets.
 struct Places {
     held: Vec<Held>,
-    /// Whether others lie after them.
+    /// Whether there are others after them.
     more: bool,
     /// How long all the other chunks in the tail are together.
     taken: u64,
-    /// Behind every place on record.
+    /// The end of the last place on record.
     end: u64,
 }
 
-/// What looking for room has found.
+/// The result of looking for room.
 enum Room {
     Found {
         offset: u64,
@@ -62,8 +62,8 @@ enum Room {
 }
 
 impl Tail<'_> {
-    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another looks for
-    /// one.
+    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another chunk looks
+    /// for a place.
     pub(crate) fn take(&self, length: u64) -> Result<Slot> {
         let (upload, number) = (self.upload, self.number);
         let _tail = Lock::tail(&upload.state).map_err(|error| upload.state_error("cannot lock", error))?;
@@ -71,9 +71,9 @@ impl Tail<'_> {
         let mark = upload.records()?.tail();
         let end = match mark {
             Some(mark) if upload.trust.believes(mark.tag) => mark.value.max(start),
-            // Where the kernel does not tell, it may be of this boot.
+            // Where the kernel does not tell the boot, the mark may be of this boot.
             Some(mark) if mark.tag == upload.trust.tag() => self.end_of_places(start)?.max(mark.value),
-            // After power loss it may be older or newer than the slots: the tail is behind all of them.
+            // After power loss the mark may be older or newer than the slots: the tail is after all of them.
             _ => self.end_of_places(start)?,
         };
         let asked = end.saturating_add(length);
@@ -83,7 +83,8 @@ impl Tail<'_> {
             self.room(length)?.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?
         };
         if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
-            // Somebody may have had this place before: that record must be off the disk before it is another's.
+            // Another chunk may have had this place before. That record must be off the disk before this chunk gets the
+            // place.
             upload.sync_state()?;
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
@@ -93,7 +94,7 @@ impl Tail<'_> {
         Ok(slot)
     }
 
-    /// Behind every place on record.
+    /// The end of the last place on record.
     fn end_of_places(&self, start: u64) -> Result<u64> {
         let mut end = start;
         self.upload.for_each_slot(0, |_, slot| {
@@ -103,7 +104,7 @@ impl Tail<'_> {
         Ok(end)
     }
 
-    /// Room that is no other chunk's place, and where the last place ends then.
+    /// Room that is no other chunk's place, and the end of the last place then.
     fn room(&self, length: u64) -> Result<Option<(u64, u64)>> {
         let mut given_up = false;
         loop {
@@ -116,7 +117,7 @@ impl Tail<'_> {
                 self.give_up_own_place()?;
                 given_up = true;
             }
-            // The places that were left must be off the disk before other chunks move there.
+            // The disk must no longer record the places that were left, before other chunks move there.
             self.upload.sync_state()?;
             if !self.move_down()? {
                 return Ok(None); // calls on other chunks are in the way
@@ -124,7 +125,8 @@ impl Tail<'_> {
         }
     }
 
-    /// Looks for the first room. If there are chunks that cannot all be of the right file, this reads the table once.
+    /// Looks for the first gap that is large enough. If the chunks cannot all belong to the right file, this reads the
+    /// table once.
     fn look(&self, length: u64) -> Result<Room> {
         let start = self.shape.tail_start();
         let mut places = self.places(start)?;
@@ -161,7 +163,7 @@ impl Tail<'_> {
         let held = &mut places.held;
         self.upload.for_each_slot(0, |number, slot| {
             let (offset, end) = (slot.offset, slot.end());
-            // The chunk's own place, too: the disk has it until `state` is synced once more.
+            // The chunk's own place counts, too: the disk records it until `state` is synced again.
             places.end = places.end.max(end);
             if number == self.number || end <= start || slot.capacity == 0 {
                 return Ok(true);
@@ -183,20 +185,20 @@ impl Tail<'_> {
         Ok(places)
     }
 
-    /// What the chunk holds so far is in the way as well, and about to be replaced.
+    /// Clears the chunk's own place, which may be in the way. Its bytes are about to be replaced.
     fn give_up_own_place(&self) -> Result<()> {
         let held = self.upload.slot(self.number)?;
         self.upload.clear_slot(&self.upload.records()?, self.number, &held, &Slot::default())
     }
 
-    /// Moves each chunk into a lower gap, if one is large enough, and takes from each the room that it does not use.
-    /// Says whether anything was gained.
+    /// Moves each chunk into a lower gap, if one is large enough, and takes from each chunk the room that it does not
+    /// use. True if room was gained.
     ///
-    /// If nothing was, each gap is smaller than every chunk after it, so the gaps are together smaller than the chunks:
-    /// the last chunk ends before twice their length. What is free after it is twice what is missing of the declared
-    /// size.
+    /// If none was gained, each gap is smaller than every chunk after it. So the gaps are together smaller than the
+    /// chunks, and the last chunk ends before twice the length of all. After it, twice what is missing of the declared
+    /// size is free.
     fn move_down(&self) -> Result<bool> {
-        // By size. What is left in this pass is no gap yet: the disk may still have it as a chunk's.
+        // Gaps by size. A place that is left in this pass is no gap yet: the disk may still record it as a chunk's.
         let mut gaps = BTreeSet::new();
         let (mut end, mut gained) = (self.shape.tail_start(), false);
         loop {
@@ -223,7 +225,7 @@ impl Tail<'_> {
         }
     }
 
-    /// Takes from another chunk the room it does not use, if no call is working on it.
+    /// Takes from another chunk the room that it does not use, if no call is working on it.
     fn trim(&self, held: &Held) -> Result<bool> {
         if held.end - held.offset <= held.length {
             return Ok(false);
@@ -235,12 +237,12 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Moves another chunk to a free place, if no call is working on it and its bytes are what was received.
+    /// Moves another chunk to a free place, if no call is working on it and its bytes match their checksum.
     fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
         let upload = self.upload;
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
         let records = upload.records()?;
-        // What has to be read from the disk first stays where it is.
+        // A chunk that must be read from the disk first stays where it is.
         let known = slot.tag == trust::SYNCED || slot.tag == upload.trust.tag();
         if !slot.received() || slot.length != held.length || !known || records.doubt() {
             return Ok(false);
@@ -269,8 +271,8 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Locks another chunk's slot without waiting, which the order of locks forbids. `None` if a call is working on it,
-    /// or has given it another place.
+    /// Locks another chunk's slot without waiting, because the order of locks forbids waiting here. `None` if a call is
+    /// working on the chunk, or has given it another place.
     fn lock_other(&self, held: &Held) -> Result<Option<(Lock<'_>, Slot)>> {
         let lock = Lock::try_slot(&self.upload.state, held.number);
         let Some(lock) = lock.map_err(|error| self.upload.state_error("cannot lock", error))? else { return Ok(None) };

@@ -10,7 +10,7 @@ const DIGITS: usize = 32;
 /// The id of an upload: 32 lower-case hexadecimal digits, of which 122 bits are random (UUID version 4, RFC 9562 §5.4), or
 /// derived from an upload key with a secret of the store.
 ///
-/// Whoever knows it may add to the upload and take its file, so [`fmt::Debug`] shows eight digits only;
+/// A client that knows it may add to the upload and take its file, so [`fmt::Debug`] shows eight digits only;
 /// [`Uid::as_str`] and [`fmt::Display`] give it whole.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Uid([u8; DIGITS]);
@@ -33,7 +33,7 @@ impl Uid {
         Uid(digits)
     }
 
-    /// What a client sent. Anything malformed is `not_found`, like a uid nobody has; the check touches no file.
+    /// What a client sent. Anything malformed is `not_found`, like an unknown uid; the check touches no file.
     pub fn parse(text: &str) -> Result<Uid> {
         let digit = |c: &u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         match <[u8; DIGITS]>::try_from(text.as_bytes()) {

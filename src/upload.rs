@@ -34,7 +34,8 @@ pub(crate) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// Looks an upload up, as whoever uses this store may see it. One that is unknown, or somebody else's, leaves no trace.
+    /// Looks an upload up, if this store's owner may see it. An upload that is unknown, or belongs to another owner,
+    /// leaves no trace.
     pub(crate) fn open(store: &'a Store, uid: Uid) -> Result<Upload<'a>> {
         match store.examine_root()? {
             Some(root) => Upload::open_at(store, root, uid),
@@ -42,14 +43,15 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The same, in the store's directory as this call has found it.
+    /// The same, with the store's directory as this call has found it.
     pub(crate) fn open_at(store: &'a Store, root: Root, uid: Uid) -> Result<Upload<'a>> {
         let not_found = || Error::NotFound { uid: uid.shown() };
         let path = store.directory(uid);
         let opened =
             root.open(path.clone()).and_then(|dir| dir.map_or(Ok(None), |dir| Upload::open_in(store, uid, dir)));
         let upload = match opened {
-            // An upload of another user of this machine. One of our own that cannot be opened is a fault of this machine.
+            // An upload of another user of this machine. If an upload of the caller cannot be opened, that is a fault
+            // of this machine.
             Err(error) if error.os_errno() == Some(libc::EACCES) && is_foreign(&path, STATE) => return Err(not_found()),
             result => result?.ok_or_else(not_found)?,
         };
@@ -57,7 +59,7 @@ impl<'a> Upload<'a> {
         if there && owner::admits(store, uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }
     }
 
-    /// Whatever upload is in this directory, in whatever phase and whoever's; `None` if there is none.
+    /// The upload in this directory, in any phase and of any owner; `None` if there is none.
     pub(crate) fn open_in(store: &'a Store, uid: Uid, dir: Directory) -> Result<Option<Upload<'a>>> {
         let Some(state) = dir.open_file(STATE)? else { return Ok(None) };
         let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
@@ -85,8 +87,8 @@ impl<'a> Upload<'a> {
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
 
-    /// The file name is in another sector than the header, so power loss can take the one and leave the other. Then this is
-    /// no upload, and the client begins anew; unless it is finished and its file gone, which somebody has got.
+    /// The file name is in another sector than the header, so power loss can take the one and leave the other. Then
+    /// this is no upload, and the client begins again; unless it is finished and its file was taken.
     fn has_lost_its_name(&self) -> Result<bool> {
         let record = self.opened.phase();
         if record.is_some_and(|record| self.trust.is_of_this_boot(record.tag) || record.phase == Phase::Gone)
@@ -106,7 +108,7 @@ impl<'a> Upload<'a> {
         Error::NotFound { uid: self.uid.shown() }
     }
 
-    /// Neither `data` nor `file` is there: the owner took the file, or somebody removed the directory.
+    /// Neither `data` nor `file` is there: the owner took the file, or the directory was removed.
     pub(crate) fn vanished(&self) -> Error {
         match sys::status(&self.state) {
             Ok(status) if status.links > 0 => Error::Gone { uid: self.uid.shown() },
@@ -115,7 +117,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Of one that is receiving, and has no file: it was finished once (then the grid is void), or is on its way to its
-    /// place, or its record is of this boot. Otherwise power loss took what nobody had yet.
+    /// place, or its record is of this boot. Otherwise power loss took the file before it was handed out.
     pub(crate) fn somebody_may_have_the_file(&self, record: PhaseRecord) -> Result<bool> {
         Ok(self.trust.is_of_this_boot(record.tag) || record.grid_is_void || self.dir.has(CLAIM)?)
     }
@@ -132,7 +134,7 @@ impl<'a> Upload<'a> {
         let fail = |error| self.state_error("cannot lock", error);
         if records.closing() {
             let gate = Lock::gate(&self.state).map_err(fail)?;
-            // Whoever has the gate knows that no completer is between its mark and its end.
+            // The holder of the gate knows that no completer is between its mark and its end.
             self.mark_closing(false)?;
             drop(gate);
         }
@@ -141,7 +143,7 @@ impl<'a> Upload<'a> {
 
     /// Locks all slots, as a completer.
     pub(crate) fn lock_all(&self) -> Result<Lock<'_>> {
-        // Where nobody is in the way, nobody has to be told.
+        // If no call is in the way, the mark is not needed.
         let all = match self.try_lock_all()? {
             Some(all) => all,
             None => self.lock_all_behind_mark()?,
@@ -253,7 +255,7 @@ impl<'a> Upload<'a> {
 
     pub(crate) fn file_name(&self) -> Result<String> {
         let name = self.read_file_name()?;
-        // Somebody has the file, and power loss took its name: see `has_lost_its_name`.
+        // The file was taken, and power loss took its name: see `has_lost_its_name`.
         let lost =
             || self.opened.phase().is_some_and(|record| !self.trust.is_of_this_boot(record.tag)).then(String::new);
         name.or_else(lost).ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
@@ -297,7 +299,7 @@ impl<'a> Upload<'a> {
         self.write(self.header.slot_at(number), &slot.encode())
     }
 
-    /// From here on the chunk is missing until it is recorded anew; `slot` keeps its place on record.
+    /// From here on the chunk is missing until it is recorded again; `slot` keeps its place on record.
     pub(crate) fn clear_slot(&self, records: &Records, number: u64, held: &Slot, slot: &Slot) -> Result<()> {
         self.write_slot(number, &held.cleared_for(slot))?;
         self.settle_cleared(records, number, held)
@@ -378,15 +380,15 @@ impl<'a> Upload<'a> {
         self.dir.sync_file(STATE, &self.state).inspect_err(|_| drop(self.doubt()))
     }
 
-    /// Says on record that what is not known to be on disk may never get there. Before a sync, in case the call does not
-    /// live to record that it failed: the kernel tells of a failure once. See `confirm`.
+    /// Records that bytes which are not known to be on disk may never get there. Called before a sync, in case the call
+    /// dies before it records the failure: the kernel reports a failure once. See `confirm`.
     pub(crate) fn doubt(&self) -> Result<()> {
-        // The record may be lost with its page; the mark is not.
+        // The record may be lost with its page. The missing mark then shows the doubt.
         sys::mark_resident(&self.state, false);
         self.write(DOUBT_AT, &[1])
     }
 
-    /// Under all slots, with everything that is on record on disk, `content` too.
+    /// Under all slots, when everything on record is on disk, and `content`, too.
     pub(crate) fn end_doubt(&self, content: &File) -> Result<()> {
         self.write(DOUBT_AT, &[0])?;
         sys::mark_resident(content, true);
@@ -394,7 +396,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Whose content may be believed, by records that were read under a lock: in doubt only what is known to be on disk.
+    /// Which content may be believed, by records that were read under a lock. In doubt, only what is known to be on
+    /// disk.
     pub(crate) fn content(&self, records: &Records) -> Trust {
         if records.doubt() { Trust::none() } else { self.trust }
     }

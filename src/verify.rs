@@ -105,7 +105,7 @@ fn verify_finished(upload: &Upload<'_>, file: &File) -> Result<Verification> {
             pieces::checksum(file, end, slot.length, &mut buffer, |_| Ok(())).map_err(|e| failed(number, e))?;
         // One that a check has found damaged keeps its place.
         end = end.saturating_add(if slot.received() { slot.length } else { slot.capacity });
-        // What somebody appended belongs to no chunk: the last one has to answer for it.
+        // Appended bytes belong to no chunk: the last chunk is reported for them.
         let too_long = number + 1 == upload.chunk_count() && size > end;
         found.add(number, !slot.received() || crc32c != Some(slot.crc32c) || too_long);
         Ok(true)
