@@ -9,27 +9,27 @@ In your action, declare an endpoint that passes each chunk on::
         # check permissions first
         return self.root.app.helper('upload').handle_chunk_request(req, p)
 
-The client sends a file in chunks that are numbered from 0, in any order, several at once if it likes, and each as often
-as need be. The first one has an empty ``uploadUid``; the answer says which uid the others carry.
+The client sends a file in chunks that are numbered from 0. It may send them in any order, several at once, and repeat
+them. The first chunk has an empty ``uploadUid``; the answer has the uid for the other chunks.
 
-When the client says that it is done, another endpoint asks for the file::
+When the client has sent all chunks, another endpoint asks for the file::
 
     @gws.ext.command.api('myProcessUploadedFile')
     def do_process(self, req, p: MyProcessRequest):
         try:
             upload = self.root.app.helper('upload').get_upload(p.uploadUid)
         except uh.Error:
-            ...  # not there yet, or never will be: the message says which
+            ...  # not complete, or not found: the message says which
         os.rename(upload.path, '...')
 
-``get_upload`` may be asked again, by several processes at once; each gets the same path. The file is the caller's: read
-it, move it away, remove it. Then the upload is gone for ever.
+``get_upload`` can be called again, also by several processes at once; each gets the same path. The file belongs to the
+caller: read it, move it, or remove it. After it was moved or removed, the upload is gone.
 
-This is a replacement of the helper of the same name that comes with GWS, built on the package ``chunked_upload``, which
-must be installed. It is stricter on purpose; these requests are refused, with 400, where the other one said 200:
+This helper replaces the helper of the same name that comes with GWS. It needs the package ``chunked_upload``. It
+refuses these requests with 400, where the original helper answers 200:
 
 - a chunk that declares another ``totalSize`` or ``chunkCount`` than the first,
-- other bytes for a chunk, once the file was asked for and complete,
+- other bytes for a chunk, after ``get_upload`` has returned the file,
 - a chunk of an upload whose file was taken away.
 
 A helper that is configured wrongly, or that cannot work, refuses every request. The log has the reason.
@@ -54,7 +54,7 @@ class Config(gws.Config):
     maxChunks: int = 1000000
     """Largest number of chunks of a file. 0: no limit. (added in 8.5)"""
     maxStoreSize: Optional[int]
-    """Largest sum of the declared sizes of all uploads, in bytes. Default or 0: no limit. (added in 8.5)"""
+    """Most disk space that all uploads together may take, in bytes. Default or 0: no limit. (added in 8.5)"""
     minFreeSpace: int = 16777216
     """Disk space that a new upload must leave free, in bytes. (added in 8.5)"""
     maxAge: gws.Duration = '24h'
@@ -97,7 +97,7 @@ class Error(gws.Error):
     pass
 
 
-# Before the uids in EPHEMERAL_DIR, where other things of GWS lie, too, and where GWS removes what was idle for long.
+# The names of uploads in EPHEMERAL_DIR begin with this. GWS has other files there, and removes what was idle for long.
 _PREFIX = 'upload_'
 
 # Values that the configuration leaves out. A configured value must have the type of the default.
@@ -127,7 +127,7 @@ _COMPLAINT_INTERVAL = 60
 # An upload's directory.
 _NAME = re.compile(_PREFIX + '[0-9a-f]{32}')
 
-# What is wrong, where the other helper has words for it; the others are said by their name.
+# The words of the original helper. Other errors are shown by their name.
 _WORDS = {'incomplete': 'incomplete', 'size_mismatch': 'invalid file size', 'io': 'IO error'}
 
 # Failures of the server, not of the request: only these are worth a traceback.
@@ -195,7 +195,7 @@ class Object(gws.Node):
                 total_size=p.totalSize,
                 chunk_number=p.chunkNumber,
                 chunk_count=p.chunkCount,
-                # Requests of actions that were written for the stock helper have none.
+                # Requests of actions that were written for the stock helper have no checksum.
                 checksum=getattr(p, 'checksum', None),
             )
         except cu.Error as exc:
@@ -300,14 +300,14 @@ class Object(gws.Node):
         finished = age + _GRACE
         self._store(settings, all_owners=True).cleanup(age, finished=finished, gone=finished, limit=_CLEANUP_LIMIT)
         for path in idle:
-            # The engine leaves files that an action put beside the upload's.
+            # The engine does not remove files that an action put into the upload's directory.
             if not os.path.lexists(f'{path}/state'):
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def _engine():
-    """The package that does the work. Not imported with this module: actions import that, and one that fails to leaves
-    a server half configured."""
+    """The package that does the work. Not imported with this module: actions import this module, and a
+    failing import would leave a server half configured."""
     try:
         import chunked_upload
     except ImportError as exc:
@@ -349,5 +349,5 @@ def _error(uid, exc) -> Error:
 
 
 def _shown(uid) -> str:
-    """A uid is a secret, and what came in its place may be long."""
+    """The beginning of a uid. A uid is a secret, and a wrong one may be long."""
     return repr(uid if len(uid) <= 8 else uid[:8] + '...') if isinstance(uid, str) else repr(type(uid))

@@ -27,10 +27,11 @@ use crate::text::Text;
 /// Parameters
 /// ----------
 /// root : str or os.PathLike
-///     The directory; made by the first chunk, in a parent that must exist by then. Symbolic links are resolved now. A link
-///     that is put in its place afterwards is refused with Io. So are network file systems; at the levels above "process"
-///     file systems without a journal (ext2, ext4 made without one); and a directory that another user could exchange:
-///     anybody may write into it and it is not sticky, or another user made it in one like /tmp.
+///     The directory; made by the first chunk, in a parent that must exist by then. Symbolic links are resolved now. A
+///     link that is later put in the place of the directory is refused with Io. These are refused with Io, too: network
+///     file systems; file systems without a journal (ext2, ext4 made without one) at the levels above "process"; and a
+///     directory that another user could exchange. Another user could exchange it if all users may write into it and it
+///     is not sticky, or if another user made it below a directory like /tmp.
 /// max_total_size : int, bytes, default 0
 ///     The largest total_size of a new upload; 0 means no limit.
 /// max_chunk_count : int, default 1,000,000
@@ -38,13 +39,12 @@ use crate::text::Text;
 /// min_free_space : int, bytes, default 16 MiB
 ///     What must stay free on the file system after a new upload's declared size.
 /// max_store_size : int, bytes, default 0
-///     The most bytes that all uploads together may take on disk, those that are not finished and those whose file was
-///     not taken; 0 means no limit. Each counts with its declared size, its table of chunks, and 4 KiB for its directory.
-///     All that use a store should give the same. A file that was taken without a call makes room a second later, at
-///     the latest.
+///     The most bytes that all uploads together may take on disk; 0 means no limit. An upload counts until its file is
+///     taken, with its declared size, its table of chunks, and 4 KiB for its directory. All programs that use a store
+///     should give the same limit. A file that was taken without a call makes room a second later, at the latest.
 /// max_uploads : int, default 0
-///     The most uploads in the store, of all owners, those that are not finished and those whose file was not taken; 0
-///     means no limit.
+///     The most uploads in the store, of all owners together; 0 means no limit. An upload counts until its file is
+///     taken.
 /// durability : "process", "complete" or "chunk", default "process"
 ///     What survives. "process": every acknowledged chunk survives the death of every process, at any instant.
 ///     "complete": also, the finished file survives power loss once get returned. "chunk": also, every acknowledged
@@ -291,10 +291,11 @@ impl Store {
     /// overwrite : bool, default False
     ///     Whether to replace what stands there.
     ///
-    /// Returns an Upload whose path is the destination. A rename where that is possible; otherwise a copy, which appears when
-    /// it is whole, and goes on where it was if it was cut off. May be repeated after a crash: the same destination succeeds
-    /// again while the file is there and has its size. Of several callers with different destinations one wins. A copy that was
-    /// begun at another destination is removed there; if that fails, the call succeeds, and a file .upload-*.part stays.
+    /// Returns an Upload whose path is the destination. A rename where that is possible; otherwise a copy, which
+    /// appears when it is whole, and goes on where it was if it was cut off. May be repeated after a crash: the same
+    /// destination succeeds again while the file is there and has its size. Of several callers with different
+    /// destinations one succeeds. A copy that was begun at another destination is removed. If it cannot be removed, the
+    /// call succeeds, and a file .upload-*.part stays there.
     ///
     /// Raises what get raises; Gone if it was moved elsewhere or taken; Io with errno EEXIST if something is there.
     #[pyo3(signature = (uid, destination, *, overwrite = false))]
@@ -307,8 +308,8 @@ impl Store {
 
     /// Remove an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
     ///
-    /// Raises NotFound, Io. If Io names a file .upload-*.part, the upload is removed, and this part of a copy that move_to began
-    /// on another file system stays.
+    /// Raises NotFound, Io. If Io names a file .upload-*.part, the upload was removed, but this file stays: a copy to
+    /// another file system that move_to had begun.
     fn remove(&self, py: Python<'_>, uid: Text) -> PyResult<()> {
         guard(|| py.detach(|| self.0.remove(uid.replaced())).map_err(exception))
     }

@@ -83,8 +83,8 @@ class Cleaned(_Shown):
 
     Attributes:
         removed: What was removed, or with dry_run would have been.
-        failed_count: How many that are old enough could not be removed, or were removed and left the part of a copy
-            (.upload-*.part) where move_to had begun it, and it cannot be removed now.
+        failed_count: How many that are old enough could not be removed. Uploads that were removed count,
+            too, if a file .upload-*.part stays where move_to had begun to copy them to another file system.
         more: Whether the limit was reached, and another call may find more.
     """
 

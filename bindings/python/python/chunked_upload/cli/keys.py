@@ -1,7 +1,7 @@
 """The keys of what ``send`` sends.
 
-A client that knows the key of an upload can read and change it. A key therefore depends on a secret of the user, which
-lies in a file that only the user can read: what other users can see of the sent file does not tell its key.
+A client that knows the key of an upload can read and change it. So a key depends on a secret of the user, in a file
+that only the user can read. Other users cannot compute the key from what they can see of the sent file.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ SECRET_SIZE = 32
 
 
 def key_of(secret: bytes, url: str, file: Path, status: os.stat_result) -> str:
-    """The same for the same file, so that a second run goes on with what the first began; another for a changed one."""
+    """The key of a file. A second run gets the same key and continues the upload; a changed file gets another."""
     identity = [url, socket.gethostname(), os.getuid(), file.resolve(), status.st_size, status.st_mtime_ns]
     return hmac.digest(secret, "\0".join(map(str, identity)).encode(errors="surrogateescape"), "sha256").hex()
 
 
 def user_secret() -> bytes | None:
-    """The user's secret, which the first call makes. None where it cannot be kept, or others could know it."""
+    """The user's secret, which the first call makes. None if it cannot be kept, or if others could know it."""
     try:
         # By the XDG rules a relative path is ignored.
         home = os.environ.get("XDG_STATE_HOME", "")
@@ -37,7 +37,7 @@ def user_secret() -> bytes | None:
 
 
 def _make(path: Path) -> None:
-    """It appears whole, and only if there is none: of two runs at once, one makes it, and both read it."""
+    """Makes the secret, unless it is there. It appears whole: of two runs at once, one makes it, and both read it."""
     new = path.with_name(f".{secrets.token_hex(8)}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

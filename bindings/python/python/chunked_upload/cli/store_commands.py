@@ -149,7 +149,7 @@ def cleanup(
     gone: timedelta | None,
     dry_run: bool,
 ) -> int:
-    """Remove uploads that nobody has used for long, and what crashes left. JSON: one object."""
+    """Remove uploads that were not used for long, and what crashes left. JSON: one object."""
     store = opened(directory, prefix)
     removed: list[cu.Removed] = []
     failed_count = 0
