@@ -38,7 +38,7 @@ install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= L
 	for file in config config-version; do $(fill_in) bindings/c/pkg/chunked_upload-$$file.cmake.in | \
 		install -m 644 /dev/stdin $(DESTDIR)$(libdir)/cmake/chunked_upload/chunked_upload-$$file.cmake || exit; done
 
-header: ## write include/chunked_upload.h and bindings/c/abi/abi.json anew from bindings/c/src
+header: ## write include/chunked_upload.h and bindings/c/abi/abi.json from bindings/c/src
 	BLESS=1 $(CARGO) test --locked -p chunked-upload-c --test header
 
 abi: ## the C ABI against that of released versions; needs abidw (abigail-tools)
@@ -75,7 +75,7 @@ export TMPDIR := $(shell tests/tmpdir)
 # --- all of it ---------------------------------------------------------------------------------------------------
 
 test: export UPLOAD_SKIPPED := $(CURDIR)/build/skipped
-test: ## all tests, the Python ones against the installed wheel; tells at the end which could not be made here
+test: ## all tests, the Python ones against the installed wheel; names at the end those that could not run here
 	@install -d build && : >$$UPLOAD_SKIPPED
 	@$(MAKE) --no-print-directory test-rust test-c test-python test-gws
 	@tests/skipped.sh

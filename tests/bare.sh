@@ -43,7 +43,7 @@ cd ~/clone
 $(while read -r command; do printf 'echo %q\ntime %s\n' "\$ $command" "$command"; done <<<"$commands")
 END
 
-# The mount namespace drops this machine's mounts at once. Else tests that run meanwhile could not unmount theirs.
+# The mount namespace drops this machine's mounts at once. Otherwise tests that run meanwhile could not unmount theirs.
 mkdir "$debian/rust" "$debian/outside"
 unshare --mount --pid --fork --kill-child bash -euc '
     mount --bind "$1" "$1"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Receipt, Result, Store};
 use common::{TestStore, crc32c, dies_at, entries, in_child};
 
-/// In which these tests count what uploads take on disk.
+/// The unit in which these tests count disk space.
 const UNIT: u64 = 10_000;
 /// What an upload of few chunks takes besides its file: a directory and a `state`.
 const BESIDES: u64 = 2 * 4096;
@@ -44,7 +44,7 @@ fn taken(store: &Store) -> u64 {
     listed.map(|listed| listed.total_size + BESIDES).sum()
 }
 
-/// Makes the last count look like one of this time.
+/// Sets the time of the last count.
 fn set_counted_at(store: &Store, millis: u64) {
     let path = store.root().join("promised");
     let mut sum = std::fs::read(&path).unwrap();
@@ -68,7 +68,7 @@ fn declared_sizes_count_until_the_file_is_taken() {
     store.move_to(&finished, store.dir.path().join("moved"), false).unwrap();
     let other = whole(&store, 400);
     full(&store, 2);
-    // By its owner, and nobody told us.
+    // Its owner took the file without a call.
     std::fs::remove_file(store.get(&other).unwrap().path).unwrap();
     set_counted_at(&store, 0);
     begin(&store, 400).unwrap();
@@ -230,7 +230,7 @@ fn too_many(store: &Store, value: u64) {
     }
 }
 
-/// Their number is limited over all owners, handles and processes, with and without a limit of their size.
+/// The number of uploads is limited over all owners, handles and processes, with and without a limit of their size.
 #[test]
 fn uploads_are_counted_until_the_file_is_taken() {
     for max_store_size in [0, 1 << 40] {
@@ -243,7 +243,7 @@ fn uploads_are_counted_until_the_file_is_taken() {
         assert!(in_child(|| assert!(begin(&store, 2).is_ok())).success());
         too_many(&store, 4);
         too_many(&owned, 4);
-        // More of one that is there needs no room.
+        // Another chunk of an upload that is there needs no room.
         store.send_content(one.as_str(), (2 * UNIT - BESIDES) as usize, 2, 1, b"y");
         store.move_to(&finished, store.dir.path().join("moved"), false).unwrap();
         begin(&owned, 2).unwrap();
@@ -251,7 +251,7 @@ fn uploads_are_counted_until_the_file_is_taken() {
         store.remove(one.as_str()).unwrap();
         let other = whole(&store, 2);
         too_many(&owned, 4);
-        // By its owner, and nobody told us.
+        // Its owner took the file without a call.
         std::fs::remove_file(store.get(&other).unwrap().path).unwrap();
         set_counted_at(&store, 0);
         begin(&store, 2).unwrap();
@@ -290,14 +290,14 @@ fn uploads_are_counted_at_most_once_a_second() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
     set_counted_at(&store, now);
     full(&store, 100);
-    // For one that is too large by itself the others are not counted.
+    // If an upload is too large by itself, the others are not counted.
     std::fs::write(store.root().join("promised"), b"not looked at").unwrap();
     full(&store, 1001);
     assert_eq!(std::fs::read(store.root().join("promised")).unwrap(), b"not looked at");
     for counted_at in [0, now + 3_600_000, u64::MAX] {
         let all = begin(&store, 100).unwrap().upload_uid;
         std::fs::remove_dir_all(store.root().join(all.as_str())).unwrap();
-        // Long ago, or by a clock that was set back since: it is counted.
+        // The last count is long ago, or in the future because the clock was set back: the store is counted again.
         set_counted_at(&store, counted_at);
         let other = begin(&store, 100).unwrap().upload_uid;
         full(&store, 2);

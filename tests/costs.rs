@@ -135,7 +135,7 @@ fn one_byte_reserves_no_window() {
     assert!(blocks * 512 <= 65 * 4096, "{} KiB for 64 bytes and one chunk", blocks / 2);
 }
 
-/// What a forged `state` says of its file name's length does not decide how much memory that takes.
+/// A forged length of the file name in `state` does not decide how much memory a call takes.
 #[test]
 fn a_forged_length_takes_no_memory() {
     let store = TestStore::new();

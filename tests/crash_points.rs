@@ -490,7 +490,8 @@ fn replacing() {
     });
 }
 
-/// Chunks that were far too large leave room in scattered pieces: for the last one the others are moved together.
+/// Chunks that were far too large leave room in scattered pieces. To make room for the last chunk, the others are moved
+/// together.
 #[test]
 fn making_room() {
     let name = "making_room";

@@ -160,7 +160,7 @@ fn a_time_in_the_future_does_not_keep_an_upload_for_ever() {
     assert_eq!(store.cleanup(&hour).unwrap(), nothing);
     assert!(uids.iter().all(|uid| (before..=SystemTime::now()).contains(&time(uid))));
     assert_eq!(store.cleanup(&hour).unwrap(), nothing);
-    // As an hour later.
+    // As if an hour had passed.
     uids.iter().for_each(|uid| set_time(&store, uid, time(uid) - Duration::from_secs(3601)));
     assert_eq!(store.cleanup(&hour).unwrap().removed.len(), 4);
     assert_eq!(entries(store.root()), [""; 0]);

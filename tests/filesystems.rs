@@ -53,7 +53,7 @@ fn live_at(place: &Path, durability: Durability, pause: &dyn Fn()) {
     let off_grid = piece("", 3);
     piece(&off_grid, 1);
     pause();
-    // An orderly unmount writes everything; what was received is read again, and there.
+    // An orderly unmount writes everything: the received chunks are read again, and are there.
     assert_eq!(store.inspect(&on_grid, 0).unwrap().received_count, 4);
     assert_eq!(store.verify(&on_grid).unwrap().damaged_count, 0);
     for number in 0..chunk_count(&file, 100_000) {
@@ -140,7 +140,7 @@ fn on_fuse() {
         assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EOPNOTSUPP)), "{error}");
         assert!(error.to_string().contains("of type fuse"), "{error}");
     }
-    // A store that was opened before the file system came there.
+    // A store that was opened before the file system was mounted there.
     let root = below.path().join("uploads");
     let before = Store::open(&root, Options::default()).unwrap();
     std::fs::create_dir(&root).unwrap();
@@ -171,7 +171,7 @@ fn without_a_journal() {
                 let says = [durability.name(), &format!("of type {name} "), "needs a journal", "level process"];
                 assert!(says.iter().all(|word| error.to_string().contains(word)), "{error}");
             }
-            // A store that was opened before the file system came there.
+            // A store that was opened before the file system was mounted there.
             let Some(memory) = Memory::mount("size=16m") else { continue };
             let before = Store::open(memory.path().join("uploads"), options).unwrap();
             assert!(succeeds("mount", &["--bind", place.to_str().unwrap(), memory.path().to_str().unwrap()]));
@@ -184,7 +184,7 @@ fn without_a_journal() {
     }
 }
 
-/// What shows the kernel's own data keeps no files.
+/// File systems that show the kernel's own data cannot keep files.
 #[test]
 fn in_the_kernel_s_own_file_systems() {
     for (path, name) in [("/proc", "proc"), ("/proc/uploads", "proc"), ("/sys", "sysfs"), ("/dev/pts", "devpts")] {

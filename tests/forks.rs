@@ -160,7 +160,7 @@ fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_
     assert_eq!(send(&store, "", &file, 100, 0).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
 
-/// Forks while another thread makes the first call of this process; the children make calls, too. Answers how many
+/// Forks while another thread makes the first call of this process; the children make calls, too. Returns how many
 /// children did not succeed.
 fn fork_in_first_call(root: &str, delay: Duration) -> usize {
     const FORKERS: usize = 3;

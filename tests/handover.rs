@@ -14,7 +14,7 @@ use common::{Image, Memory, TestStore, bytes, die_in, entries, in_child, kill_se
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
-/// A directory on another file system than that of temporary files. `None`, said aloud, where there is none.
+/// A directory on another file system than that of temporary files. `None`, with a message, if there is none.
 fn other_file_system() -> Option<tempfile::TempDir> {
     let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
     let here = device(&std::env::temp_dir());
@@ -51,7 +51,7 @@ fn everything() -> Expiry {
     Expiry::older_than(Duration::ZERO)
 }
 
-/// As a consumer does: takes each file that is there, and answers how many. Each must be right.
+/// Takes each file that is there, as a consumer does, and returns how many. Each must be right.
 fn take(place: &Path, right: &[u8]) -> usize {
     let names: Vec<_> = entries(place).into_iter().filter(|name| !name.starts_with('.')).collect();
     for name in &names {
@@ -97,7 +97,7 @@ fn a_file_that_was_taken_is_not_delivered_again() {
     }
 }
 
-/// A part that is missing for another reason than that it appeared: the file is not lost.
+/// If a part is missing although it has not appeared, the file is not lost.
 #[test]
 fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
     let file = bytes(350);
@@ -134,7 +134,8 @@ fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
     }
 }
 
-/// What the claim of a copy needs is on disk before the copy appears; a part that is there after all goes on.
+/// Everything that the claim of a copy needs is on disk before the copy appears. A part that is still there is
+/// continued.
 #[test]
 fn a_whole_part_appears_without_being_copied_again() {
     let file = bytes(350);
@@ -346,7 +347,7 @@ fn another_file_with_the_moved_one_s_inode_is_not_taken_for_it() {
             store.move_to(uid.as_str(), &to, false).expect("another mode makes no other file");
             let inode = to.metadata().unwrap().ino();
             std::fs::remove_file(&to).unwrap();
-            // Longer than the clock of file systems stands still.
+            // Longer than one tick of the file systems' clock.
             std::thread::sleep(Duration::from_millis(20));
             with_inode(&to, inode, [350, 349][round % 2]);
             for overwrite in [false, true] {

@@ -127,7 +127,7 @@ fn a_maker_does_not_lower_the_level_of_who_joined() {
         if step == "create:renamed" {
             let (joiner, content) = (joiner.clone(), content.clone());
             joined.set(Some(std::thread::spawn(move || send(&joiner, KEY, &[&content], 0).map(drop))));
-            // It comes to its end when the maker does.
+            // It ends when the maker ends.
             while raised() != 2 {
                 std::thread::yield_now();
             }

@@ -46,7 +46,7 @@ fn lose_slots(store: &TestStore, uid: &str, disk: &[u8]) {
     mount(Some(999));
 }
 
-/// When the tail has come to its limit, room is taken that another chunk left, and may end behind the tail.
+/// When the tail has reached its limit, a chunk takes room that another chunk left. This room may end after the tail.
 #[test]
 fn room_that_is_used_again_is_behind_no_later_chunk_s() {
     let store = TestStore::new();
@@ -167,7 +167,7 @@ struct Damaged {
 impl Damaged {
     /// `send` makes the calls; the first one has no uid.
     fn new(dice: &mut Dice, durability: Durability, send: impl Fn(&Store, &Chunk<'_>) -> Option<String>) -> Damaged {
-        // In memory: what is synced is of no concern here.
+        // In memory, because syncing does not matter here.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let options = Options { durability, min_free_space: 0, ..Options::default() };
         let store = TestStore { store: Store::open(dir.path().join("uploads"), options).unwrap(), dir };
@@ -179,7 +179,8 @@ impl Damaged {
         let file = seeded_bytes(sizes.iter().sum(), dice.0);
         let total = file.len();
         let mut damaged = Damaged { store, sizes, file, uid: String::new() };
-        // Either all but the large one, of a size that fills the room, or any, and mostly of about that size.
+        // Either all but the large chunk, with a size that fills the room, or random chunks, mostly of about their
+        // right size.
         let filled = dice.below(2) == 0;
         for turn in 0..if filled { count } else { 1 + dice.below(4 * count) } {
             let most = if dice.below(8) == 0 { total } else { 3 * total / count };
@@ -211,7 +212,7 @@ impl Damaged {
         self.chunk(number, cut(&self.file, &self.sizes)[number])
     }
 
-    /// In any order, but half of the times with the largest one last.
+    /// In any order, but half of the time with the largest chunk last.
     fn order(&self, dice: &mut Dice) -> Vec<usize> {
         let mut order = dice.order(self.sizes.len());
         if dice.below(2) == 0 {
@@ -286,7 +287,7 @@ fn right_chunks_find_room_among_others() {
     }
 }
 
-/// Calls are killed at any of their steps, while chunks of others are being moved, too.
+/// Calls are killed at any step, also while they move other chunks.
 #[test]
 fn right_chunks_find_room_after_kills() {
     for seed in 0..60 * common::rounds() {
@@ -312,7 +313,7 @@ fn right_chunks_find_room_after_kills() {
 /// The places that one slot may have on the disk.
 type Versions = HashSet<(u64, u64)>;
 
-/// No disk that the calls can leave, in whatever sectors are old and which are new, has one place for two chunks.
+/// No disk that the calls can leave records one place for two chunks, whichever sectors are old or new.
 #[test]
 fn no_disk_has_one_place_for_two_chunks() {
     for seed in 0..150 * common::rounds() {
@@ -413,7 +414,7 @@ fn a_chunk_that_is_moved_is_as_safe_as_before() {
     assert!(store.content(&uid) == file);
 }
 
-/// More places than are looked at in one go, all scattered: they are moved together.
+/// More places than are read at once, all scattered, are moved together.
 #[test]
 fn a_large_chunk_finds_room_between_many_small_ones() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -1,5 +1,5 @@
-//! A store that other users of the machine can reach: whatever they put there before the store does, is refused by name. Real
-//! users, in children that change to them. And symbolic links in the path of a store.
+//! A store that other users of the machine can reach: files that they put there before the store does are refused by
+//! name. The tests use real users, in child processes that change to them. Also symbolic links in the path of a store.
 
 mod common;
 
@@ -170,7 +170,7 @@ fn planted_records_are_not_used() {
                 _ => unreachable!(),
             };
             match what {
-                // As the attacker could where fs.protected_hardlinks is off.
+                // As the attacker could if fs.protected_hardlinks is off.
                 "a second name" => std::fs::hard_link(&precious, &planted).unwrap(),
                 _ => assert!(as_user(ATTACKER, &[], plant)),
             }
@@ -311,7 +311,8 @@ fn users_share_a_sticky_directory() {
     assert_eq!(entries(&root).len(), 6, "of each user the secret and the sum");
 }
 
-/// To another user's handle an upload that it cannot read is like an unknown one; a server that locked itself out learns why.
+/// For another user, an upload that cannot be read is like an unknown one. A server that locked itself out gets the
+/// reason.
 #[test]
 fn what_another_user_keeps_closed_is_not_found() {
     let (dir, root) = place();
@@ -360,7 +361,7 @@ fn what_another_user_keeps_closed_is_not_found() {
 
 // --- symbolic links ---
 
-/// All that a store does, in a store at `path` that is really at `real`.
+/// Makes all calls in a store at `path` that is really at `real`.
 fn works(path: &Path, real: &Path) {
     let store = Store::open(path, limited()).unwrap();
     assert_eq!(store.root(), real);

@@ -1,7 +1,7 @@
-//! A disk that runs out under the file system: an image that lies, full of holes, on a full file system in memory.
+//! A disk that runs out of space under the file system: a sparse image on a full file system in memory.
 //!
-//! The file system sees free blocks, so every write succeeds. The disk refuses them later, when the kernel writes them back.
-//! The kernel tells of such a failure once. No seam stands in for the failing disk.
+//! The file system sees free blocks, so every write succeeds. The disk refuses them later, when the kernel writes them
+//! back. The kernel reports such a failure once. No seam simulates the failing disk.
 
 mod common;
 
@@ -20,7 +20,7 @@ struct Thin {
     memory: Memory,
 }
 
-/// For what the disk has no room.
+/// What the disk has no room for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Starved {
     /// The bytes of the uploads: room that the file system has given to them already.
@@ -89,8 +89,8 @@ impl Thin {
         std::fs::write(queue, "4").unwrap();
     }
 
-    /// There is room again. A file system that did not survive the lack of it is repaired, as an administrator would.
-    /// Says whether that was necessary.
+    /// There is room again. A file system that the lack of room damaged is repaired, as an administrator would do. True
+    /// if that was necessary.
     fn feed(&self, remounted: bool) -> bool {
         let broken = std::fs::write(self.image.mountpoint().join("probe"), "").is_err();
         let mounted = !(remounted || broken) || !self.image.unmount();
@@ -128,11 +128,11 @@ fn unwritten(file: &Path) -> Vec<(String, String)> {
     fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
 }
 
-/// An upload on such a disk, and what it is to be.
+/// An upload on such a disk, and its right file.
 struct Sent<'a> {
     case: String,
     file: &'a [u8],
-    /// Of its chunks.
+    /// The size of its chunks.
     size: usize,
     uid: String,
 }
@@ -156,7 +156,7 @@ impl Sent<'_> {
         send(store, &self.uid, self.file, self.size, number).map(drop)
     }
 
-    /// Asks for the file: it is right, or this is an error that says what is wrong.
+    /// Asks for the file. It must be right, otherwise the result must be an error.
     fn get(&self, store: &Store) -> Result<()> {
         match store.get(&self.uid) {
             Ok(finished) => {
@@ -174,8 +174,8 @@ impl Sent<'_> {
         }
     }
 
-    /// With room again: what is missing is sent again, and then the file is right; also from the disk. `broken` if the file
-    /// system had to be repaired: then the upload may have gone with what it did not write.
+    /// With room again: missing chunks are sent again, and then the file is right, also when it is read from the disk.
+    /// `broken` if the file system had to be repaired: then the upload may have gone with what it did not write.
     fn finish(&self, thin: &Thin, store: &Store, broken: bool) {
         let mut answers = Vec::new();
         for _ in 0..6 {
@@ -300,7 +300,7 @@ fn chunks_of_a_lower_level_whose_failure_another_call_met_are_sent_again() {
     }
 }
 
-/// In a process that is killed when a sync has failed.
+/// Runs in a process that is killed when a sync has failed.
 fn dies(call: &dyn Fn()) {
     in_child(|| {
         seam::set_hook(Some(Rc::new(|step| if step == "failed:sync" { kill_self() } else { Ok(()) })));
@@ -330,7 +330,7 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
                 dies(&|| drop(sent.get(&store)));
                 thin.evict(evicted);
                 let broken = thin.feed(false);
-                // Their neighbours come first, from processes that know nothing of it.
+                // The neighbouring chunks are sent first, by processes that know nothing of the failure.
                 for number in (1..sent.count()).filter(|number| number % 2 == 0) {
                     let _ = sent.send(&store, number);
                 }

@@ -110,7 +110,7 @@ fn an_older_library_refuses_what_it_does_not_know() {
 
 // --- types ---
 
-// Only `make abi` compares them: the checker's words are compared, too, and they are those of one version.
+// Only `make abi` compares types: the tests compare the checker's words, which differ between its versions.
 
 /// What the checker reads of a library.
 fn types_of(library: &Path, to: &Path) -> String {

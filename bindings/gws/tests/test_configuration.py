@@ -1,4 +1,4 @@
-"""What the configuration says holds, and a helper that cannot do what it says refuses every request."""
+"""The helper applies the configuration. If it cannot, it refuses every request."""
 
 import os
 import pickle
@@ -119,7 +119,7 @@ def test_a_missing_package_is_one_line_a_minute(root: Path, monkeypatch: pytest.
 
 
 def test_a_helper_that_the_stock_code_pickled_works(root: Path) -> None:
-    """It has what every node has, and nothing of this plugin's."""
+    """It has the attributes of every node, and none of this plugin."""
     helper = uh.Object()
     helper.root, helper.config = configure().root, gws.Config(type="upload")
     helper = pickle.loads(pickle.dumps(helper))

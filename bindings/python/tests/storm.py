@@ -120,7 +120,7 @@ class Storm:
         return None
 
     def carry(self, me: str, before: str | None) -> None:
-        """Repeats what the courier before, who was killed, may have begun; then sends files and moves them away."""
+        """Repeats what the previous courier, which was killed, may have begun. Then sends files and moves them away."""
         chance = random.Random(f"{self.seed}/{me}")
         store = self.store(chance.choice(LEVELS))
         of, sends = before, False
@@ -141,7 +141,7 @@ class Storm:
         self.say("moved", me, key)
 
     def consume(self, me: str) -> None:
-        """Takes moved files: half of them at once, the others some time."""
+        """Takes moved files: half of them at once, the others later."""
         chance = random.Random(f"{self.seed}/{me}")
         for turn in itertools.count():
             place = self.places[turn % len(self.places)]
@@ -333,7 +333,7 @@ class Storm:
         return bad, {**figures, "delivered": sum(map(len, delivered.values())), "log": dict(counts)}
 
     def delivered(self) -> dict[str, list[Path]]:
-        """The files that were delivered of each key, wherever a consumer has put them."""
+        """The files that were delivered for each key, wherever a consumer has put them."""
         found: dict[str, list[Path]] = {}
         for place in self.places:
             for path in [*place.iterdir(), *(place / "taken").iterdir()]:

@@ -1,4 +1,4 @@
-"""A test that is skipped is listed, or fails where nothing may be left out."""
+"""A skipped test is listed, or fails if no test may be skipped."""
 
 import subprocess
 import sys
