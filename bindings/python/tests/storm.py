@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,8 @@ def versions(key: str, whole: bytes) -> list[int] | None:
 
 class Storm:
     def __init__(self, base: Path, elsewhere: Path | None, seed: str) -> None:
-        self.base, self.seed = base, seed
+        self.base, self.seed, self.root = base, seed, base / "store"
+        self.children: dict[int, tuple[int, str]] = {}
         self.places = [base / "moved", *([elsewhere] if elsewhere else [])]
         for place in self.places:
             (place / "taken").mkdir(parents=True, exist_ok=True)
@@ -88,13 +90,25 @@ class Storm:
         os.write(self.log, f"{line:<{length - 1}}\n".encode())
 
     def store(self, durability: Level = "process") -> cu.Store:
-        return cu.Store(self.base / "store", max_store_size=1 << 30, min_free_space=0, durability=durability)
+        return cu.Store(self.root, max_store_size=1 << 30, min_free_space=0, durability=durability)
 
     # --- what is killed ---
 
+    def live(self, worker: int, me: str, born: int) -> None:
+        if worker < COURIERS:
+            self.carry(me, self.children[worker][1] if worker in self.children else None)
+        elif worker < COURIERS + CONSUMERS:
+            self.consume(me)
+        else:
+            # New uploads all the time: old ones have been moved and removed.
+            self.work(me, born // 60 * 10)
+
+    def level(self, chance: random.Random) -> Level:
+        return chance.choice(LEVELS) if chance.random() < 0.3 else "process"
+
     def work(self, me: str, keys: int) -> None:
         chance = random.Random(f"{self.seed}/{me}")
-        store = self.store(chance.choice(LEVELS) if chance.random() < 0.3 else "process")
+        store = self.store(self.level(chance))
         while True:
             key = f"key of the upload {keys + chance.randrange(KEYS_AT_ONCE):06d}"
             self.attempt(self.act, me, store, key, chance)
@@ -166,7 +180,7 @@ class Storm:
             number, version = chance.randrange(CHUNKS), int(chance.random() < 0.15)
             self.say("send", me, key, number, version)
             self.send(store, key, number, version)
-            self.say("sent", me, key, number, version)
+            self.say(self.receipt(store), me, key, number, version)
             return
         uid = store.uid_for_key(key)
         if action < 0.83:
@@ -176,12 +190,12 @@ class Storm:
             except FileNotFoundError:
                 return  # moved or removed by another
             if versions(key, whole) is None:
-                self.say("BAD", me, key, "wrong bytes")
+                self.found(me, store, key, "wrong bytes")
         elif action < 0.88:
             store.inspect(uid)
         elif action < 0.91:
             if damaged := store.verify(uid).damaged_count:
-                self.say("BAD", me, key, f"{damaged} damaged chunks")
+                self.found(me, store, key, f"{damaged} damaged chunks")
         elif action < 0.96 and key[-1] in MOVABLE:
             self.move(me, store, key, chance)
         elif action < 0.98 and key[-1] in REMOVABLE:
@@ -191,6 +205,14 @@ class Storm:
             store.cleanup(3600)
         else:
             list(store.list())
+
+    def receipt(self, store: cu.Store) -> str:
+        """What the log calls a chunk that was acknowledged: "sent" is a promise, "taken" is none."""
+        return "sent"
+
+    def found(self, me: str, store: cu.Store, key: str, what: str) -> None:
+        """A call answered, and what it answered is wrong."""
+        self.say("BAD", me, key, what)
 
     def send(self, store: cu.Store, key: str, number: int, version: int) -> None:
         store.handle_chunk(
@@ -204,38 +226,39 @@ class Storm:
     # --- who kills ---
 
     def blow(self, kills: int) -> None:
-        children: dict[int, tuple[int, str]] = {}
-
-        def start(worker: int, born: int) -> None:
-            me = f"{worker}.{born}"
-            pid = os.fork()
-            if pid == 0:
-                if worker < COURIERS:
-                    self.carry(me, children[worker][1] if worker in children else None)
-                elif worker < COURIERS + CONSUMERS:
-                    self.consume(me)
-                # New uploads all the time: old ones have been moved and removed.
-                self.work(me, born // 60 * 10)
-            children[worker] = (pid, me)
-
-        def kill(worker: int) -> None:
-            pid, me = children[worker]
-            os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
-            self.say("died", me)
-            if not os.WIFSIGNALED(status):
-                self.say("BAD", me, "", f"a worker ended by itself: {status}")
-
         chance = random.Random(f"{self.seed}/killer")
         for worker in range(WORKERS):
-            start(worker, 0)
+            self.start(worker, 0)
         for killed in range(kills):
             time.sleep(chance.uniform(0.001, 0.02))
             worker = chance.randrange(WORKERS)
-            kill(worker)
-            start(worker, killed + 1)
+            self.kill(worker)
+            self.start(worker, killed + 1)
+            self.weather(killed + 1)
         for worker in range(WORKERS):
-            kill(worker)
+            self.kill(worker)
+
+    def weather(self, killed: int) -> None:
+        """What else happens after so many kills."""
+
+    def start(self, worker: int, born: int) -> None:
+        me = f"{worker}.{born}"
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.live(worker, me, born)
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+        self.children[worker] = (pid, me)
+
+    def kill(self, worker: int) -> None:
+        pid, me = self.children[worker]
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        self.say("died", me)
+        if not os.WIFSIGNALED(status):
+            self.say("BAD", me, "", f"a worker ended by itself: {status}")
 
     # --- what is left ---
 
@@ -265,7 +288,7 @@ class Storm:
                 # Replacing a chunk takes back what was said of it.
                 if promised.get(chunk, version) != version:
                     del promised[chunk]
-            elif what in ("sent", "refused", "died"):
+            elif what in ("sent", "taken", "refused", "died"):
                 for chunk, senders in under_way.items():
                     version = senders.pop(me, None)
                     if what == "sent" and version is not None and not set(senders.values()) - {version}:
@@ -325,7 +348,7 @@ class Storm:
             if not files and (key in moved or store_says_gone(store, key)):
                 bad.append(["gone and nowhere", key])
         cleaned = store.cleanup(0, limit=10**6)
-        left = set(os.listdir(self.base / "store")) - RECORDS
+        left = set(os.listdir(self.root)) - RECORDS
         left |= {name for place in self.places for name in os.listdir(place) if name.startswith(".")}
         if left or cleaned.failed_count:
             bad.append(["left behind", sorted(left), cleaned.failed_count])
@@ -346,7 +369,7 @@ class Storm:
         for path in [paths[0] for paths in self.delivered().values()] if how == "twice" else []:
             shutil.copy(path, f"{path}@again")
         for inspection in self.store().list():
-            directory = self.base / "store" / inspection.uid
+            directory = self.root / inspection.uid
             if inspection.phase == "gone":
                 continue
             if how == "lose":
