@@ -97,6 +97,10 @@ storm: $(VENV)/.wheel ## a long storm of kills: KILLS= SEED=
 	rm -rf build/storm && mkdir -p build/storm
 	$(BIN)/python bindings/python/tests/storm.py build/storm --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
 
+storm-thin: $(VENV)/.wheel ## the same, as root, on an ext4 whose disk runs out again and again
+	rm -rf build/storm-thin && mkdir -p build/storm-thin
+	$(BIN)/python bindings/python/tests/thin_storm.py build/storm-thin --kills $(or $(KILLS),2000) --seed $(or $(SEED),1)
+
 power-cuts: ## cut the power often, as root: of real file systems, and between system calls; ROUNDS= SEED=
 	UPLOAD_SKIP_NOTHING=1 UPLOAD_ROUNDS=$(or $(ROUNDS),30) UPLOAD_SEED=$(or $(SEED),1) \
 		$(CARGO) test --locked -p chunked-upload --features test-seams --test power_cuts --test crash_points -- --nocapture
@@ -161,5 +165,6 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
-.PHONY: test-kernels fuzz storm power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts check clean
+.PHONY: test-kernels fuzz storm storm-thin power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts
+.PHONY: check clean
 .PHONY: help build install header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http
