@@ -187,6 +187,11 @@ impl Directory {
 
     /// An error that concerns one of its files.
     pub(crate) fn error(&self, action: &str, name: &CStr, error: io::Error) -> Error {
+        let error = match error.raw_os_error() {
+            // The file system turned read-only during the call, so the file is open for reading: see `open_file`.
+            Some(libc::EBADF) => io::Error::from_raw_os_error(libc::EROFS),
+            _ => error,
+        };
         Error::os(action, self.path_of(name), error)
     }
 

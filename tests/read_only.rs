@@ -3,8 +3,10 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
 
-use chunked_upload::{Chunk, Durability, ErrorKind, Expiry, Options, Phase, Result, Store};
+use chunked_upload::{Chunk, Durability, ErrorKind, Expiry, Options, Phase, Result, Store, seam};
 use common::{Image, Memory, bytes, cut, send};
 
 const SIZE: usize = 100;
@@ -106,4 +108,26 @@ fn a_synced_file_is_read_from_a_read_only_mount() {
     image.remount("ro");
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
     assert_eq!(store.verify(&uid).unwrap().damaged_count, 0);
+}
+
+/// ext4 meets an error while a call has `state` open for writing, but not yet `data`.
+#[test]
+fn a_file_system_that_turns_read_only_during_a_call_is_named() {
+    let Some(image) = Image::make("ext4") else { return };
+    image.remount("errors=remount-ro");
+    let options = Options { durability: Durability::Chunk, min_free_space: 0, ..Options::default() };
+    let store = Store::open(image.mountpoint().join("uploads"), options).unwrap();
+    let file = bytes(350);
+    let uid = send(&store, "", &file, SIZE, 0).unwrap().upload_uid.to_string();
+    let device = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(image.mountpoint()).output().unwrap().stdout;
+    let device = String::from_utf8(device).unwrap();
+    let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", device.trim().trim_start_matches("/dev/"));
+    seam::set_hook(Some(Rc::new(
+        move |step| {
+            if step == "receive:locked" { std::fs::write(&trigger, "a test") } else { Ok(()) }
+        },
+    )));
+    let refused = send(&store, &uid, &file, SIZE, 1);
+    seam::set_hook(None);
+    is_refused("chunk", refused);
 }
