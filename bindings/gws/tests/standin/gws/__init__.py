@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import sys
 import time
 import traceback
@@ -128,7 +129,10 @@ c = SimpleNamespace(
 
 
 def _ensure_dir(path: str) -> str:
-    os.makedirs(path, mode=0o755, exist_ok=True)
+    # Each missing directory with this mode, as GWS makes them. `os.makedirs` gives it to the last one only.
+    for part in [*reversed(pathlib.Path(path).parents), pathlib.Path(path)]:
+        if not part.is_dir():
+            os.mkdir(part, 0o755)
     with contextlib.suppress(OSError):
         os.chown(path, c.UID, c.GID)
     return path
