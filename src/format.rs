@@ -238,9 +238,10 @@ impl Slot {
     }
 
     /// A slot for this chunk with the place `to` and without bytes. Its checksum field records whether the disk may
-    /// hold this slot as synced.
+    /// hold this slot as synced, or with a place that the chunk gives up.
     pub(crate) fn cleared_for(&self, to: &Slot) -> Slot {
-        let crc32c = if self.may_be_synced_on_disk() { crate::trust::SYNCED } else { 0 };
+        let gives_up = to.capacity == 0 && self.capacity > 0;
+        let crc32c = if self.may_be_synced_on_disk() || gives_up { crate::trust::SYNCED } else { 0 };
         Slot { offset: to.offset, capacity: to.capacity, crc32c, ..Slot::default() }
     }
 

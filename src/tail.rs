@@ -85,13 +85,33 @@ impl Tail<'_> {
         if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
             // Another chunk may have had this place before. That record must be off the disk before this chunk gets the
             // place.
-            upload.sync_state()?;
+            self.sync_places()?;
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
         upload.write_tail(end, upload.trust.tag())?;
         let held = upload.slot(number)?;
         upload.write_slot(number, &held.cleared_for(&slot))?;
         Ok(slot)
+    }
+
+    /// Puts the table on disk. Also what a call could not sync that died of it: such pages count as clean until one of
+    /// their slots is written again.
+    fn sync_places(&self) -> Result<()> {
+        const PAGE: u64 = 4096;
+        let (upload, mut written) = (self.upload, None);
+        upload.for_each_slot(0, |number, seen| {
+            let page = upload.header.slot_at(number) / PAGE;
+            let other = seen != Slot::default() && number != self.number;
+            if other
+                && written != Some(page)
+                && let Some(_lock) = self.try_lock(number)?
+            {
+                upload.write_slot(number, &upload.slot(number)?)?;
+                written = Some(page);
+            }
+            Ok(true)
+        })?;
+        upload.sync_state()
     }
 
     /// The end of the last place on record.
@@ -118,7 +138,7 @@ impl Tail<'_> {
                 given_up = true;
             }
             // The disk must no longer record the places that were left, before other chunks move there.
-            self.upload.sync_state()?;
+            self.sync_places()?;
             if !self.move_down()? {
                 return Ok(None); // calls on other chunks are in the way
             }
@@ -271,11 +291,14 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Locks another chunk's slot without waiting, because the order of locks forbids waiting here. `None` if a call is
-    /// working on the chunk, or has given it another place.
+    /// Locks another chunk's slot without waiting, because the order of locks forbids waiting here.
+    fn try_lock(&self, number: u64) -> Result<Option<Lock<'_>>> {
+        Lock::try_slot(&self.upload.state, number).map_err(|error| self.upload.state_error("cannot lock", error))
+    }
+
+    /// The same for a chunk with this place. `None` if a call is working on the chunk, or has given it another place.
     fn lock_other(&self, held: &Held) -> Result<Option<(Lock<'_>, Slot)>> {
-        let lock = Lock::try_slot(&self.upload.state, held.number);
-        let Some(lock) = lock.map_err(|error| self.upload.state_error("cannot lock", error))? else { return Ok(None) };
+        let Some(lock) = self.try_lock(held.number)? else { return Ok(None) };
         let slot = self.upload.slot(held.number)?;
         Ok(((slot.offset, slot.end()) == (held.offset, held.end)).then_some((lock, slot)))
     }

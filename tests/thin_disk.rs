@@ -6,12 +6,12 @@
 mod common;
 
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
-use chunked_upload::{Durability, Error, ErrorKind, Options, Result, Store, seam};
-use common::{Image, Memory, TestStore, chunk_count, in_child, kill_self, seeded_bytes, send, succeeds};
+use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Result, Store, seam};
+use common::{Image, Memory, TestStore, chunk_count, cut, in_child, kill_self, seeded_bytes, send, succeeds};
 
 /// The disk, mounted.
 struct Thin {
@@ -64,11 +64,18 @@ impl Thin {
         Store::open(self.image.mountpoint().join("uploads"), options).unwrap()
     }
 
+    fn state(&self, uid: &str) -> PathBuf {
+        self.image.mountpoint().join("uploads").join(uid).join("state")
+    }
+
     /// From here on the disk takes nothing new.
     fn starve(&self, starved: Starved) {
         self.write_back();
         if starved != Starved::Data {
             assert!(succeeds("fstrim", &[self.image.mountpoint().to_str().unwrap()]));
+        }
+        if self.kind == "btrfs" {
+            self.keep_trees();
         }
         if starved != Starved::Records {
             for upload in std::fs::read_dir(self.image.mountpoint().join("uploads")).unwrap() {
@@ -78,15 +85,40 @@ impl Thin {
                 }
             }
         }
-        let used = Command::new("df").args(["--output=used", "-B1"]).arg(self.memory.path()).output().unwrap().stdout;
-        let used = String::from_utf8(used).unwrap();
-        self.memory.remount(&format!("size={}", used.lines().nth(1).unwrap().trim()));
+        self.limit(0);
         // Page by page: the loop device takes a write that was cut off for a whole one.
         let devices =
             Command::new("losetup").args(["-n", "-O", "NAME", "-j"]).arg(self.image.file()).output().unwrap().stdout;
         let device = String::from_utf8(devices).unwrap();
         let queue = format!("/sys/block/{}/queue/max_sectors_kb", device.trim().trim_start_matches("/dev/"));
         std::fs::write(queue, "4").unwrap();
+    }
+
+    /// btrfs writes its trees to new places only, and stops working when it cannot: there the disk has room. The bytes of
+    /// files go to new places, too, so what cannot be written leaves what was there before.
+    fn keep_trees(&self) {
+        let (image, all) = (self.image.file(), ["inspect-internal", "dump-tree", "-t", "chunk"]);
+        let listed = Command::new("btrfs").args(all).arg(&image).output().unwrap().stdout;
+        let listed = String::from_utf8(listed).unwrap();
+        let after =
+            |line: &str, word| line.split_whitespace().skip_while(|&found| found != word).nth(1).map(str::to_owned);
+        let mut length = None;
+        for line in listed.lines() {
+            if line.contains(" type ") && line.contains("length ") {
+                length = if line.contains("type DATA") { None } else { after(line, "length") };
+            } else if let (true, Some(length)) = (line.contains("stripe "), &length) {
+                let start = after(line, "offset").unwrap();
+                assert!(succeeds("fallocate", &["-o", &start, "-l", length, image.to_str().unwrap()]), "{line}");
+            }
+        }
+    }
+
+    /// From here on the disk takes so many bytes and no more.
+    fn limit(&self, more: u64) {
+        let used = Command::new("df").args(["--output=used", "-B1"]).arg(self.memory.path()).output().unwrap().stdout;
+        let used = String::from_utf8(used).unwrap();
+        let used: u64 = used.lines().nth(1).unwrap().trim().parse().unwrap();
+        self.memory.remount(&format!("size={}", used + more));
     }
 
     /// There is room again. A file system that the lack of room damaged is repaired, as an administrator would do. True
@@ -116,6 +148,28 @@ impl Thin {
             Evicted::Inodes => "3",
         };
         std::fs::write("/proc/sys/vm/drop_caches", what).unwrap();
+    }
+}
+
+/// A file whose pages stay in memory while this lives, whatever other tests evict.
+struct Kept(*mut libc::c_void, usize);
+
+impl Kept {
+    fn new(path: &Path) -> Kept {
+        let file = std::fs::File::open(path).unwrap();
+        let size = file.metadata().unwrap().len() as usize;
+        let (read, how) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_POPULATE);
+        // SAFETY: a new mapping, which nobody reads through.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), size, read, how, file.as_raw_fd(), 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Kept(start, size)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this one's own.
+        unsafe { libc::munmap(self.0, self.1) };
     }
 }
 
@@ -338,6 +392,43 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
             }
         }
     }
+}
+
+/// Sends `content` for one of these pieces.
+fn send_as(store: &Store, uid: &str, pieces: &[&[u8]], number: usize, content: &[u8]) -> Result<String> {
+    let (total_size, chunk_count) = (pieces.concat().len() as u64, pieces.len() as u64);
+    let (upload_uid, chunk_number) = (uid, number as u64);
+    let chunk = Chunk { upload_uid, total_size, chunk_number, chunk_count, content, ..Chunk::default() };
+    store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid.to_string())
+}
+
+/// A record that was replaced is on disk still, because a call was killed when it could not sync. Its place is given to
+/// another chunk.
+#[test]
+fn a_chunk_in_the_place_of_one_whose_clearing_was_not_synced_is_kept() {
+    let Some(thin) = Thin::new("btrfs") else { return };
+    let (store, file) = (thin.store(Durability::Chunk), seeded_bytes(100_000, 5));
+    // The records of the first and of the others are in different blocks.
+    let mut lengths = [0; 200];
+    (lengths[10], lengths[150], lengths[151], lengths[152]) = (30_000, 20_000, 25_000, 25_000);
+    let pieces = cut(&file, &lengths);
+    let uid = send_as(&store, "", &pieces, 0, &[]).unwrap();
+    let send = |number: usize, content: &[u8]| send_as(&store, &uid, &pieces, number, content);
+    // Too large, all of them, and the tail is nearly at its limit.
+    for (number, length) in [(150, 40_000), (151, 60_000), (152, 50_000)] {
+        send(number, &seeded_bytes(length, 6)).unwrap();
+    }
+    thin.starve(Starved::Records);
+    let kept = Kept::new(&thin.state(&uid));
+    dies(&|| drop(send(150, &seeded_bytes(41_000, 7))));
+    assert!(!thin.feed(false));
+    send(10, pieces[10]).unwrap();
+    drop(kept);
+    thin.evict(Evicted::Pages);
+    for number in (0..200).filter(|&number| number != 10) {
+        send(number, pieces[number]).unwrap();
+    }
+    assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file);
 }
 
 #[test]
