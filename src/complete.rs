@@ -266,11 +266,7 @@ fn reopen(upload: &Upload<'_>) -> Result<()> {
     // A copy that was begun is one of the file as it was.
     claim::discard(&upload.dir)?;
     // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
-    if upload.records()?.doubt() {
-        confirm::confirm_state(upload)?
-    } else {
-        upload.sync_state()?
-    };
+    confirm::secure_state(upload)?;
     // Places may reach beyond the file's end, so the next chunk at the tail has to look at all of them.
     upload.write_tail(upload.header.shape.total_size, trust::UNKNOWN)?;
     let (phase, tag) = (Phase::Receiving, upload.trust.tag());

@@ -82,6 +82,11 @@ pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: b
     Ok(whole)
 }
 
+/// Under all slots: syncs `state`. In doubt also what a call could not sync that died of it.
+pub(crate) fn secure_state(upload: &Upload<'_>) -> Result<()> {
+    if upload.records()?.doubt() { confirm_state(upload) } else { upload.sync_state() }
+}
+
 /// Under all slots: syncs `state`. Where the disk differs, writes it again into fresh pages.
 pub(crate) fn confirm_state(upload: &Upload<'_>) -> Result<()> {
     upload.sync_state()?;

@@ -13,7 +13,7 @@ use crate::directory::{DATA, FILE, ORDERED};
 use crate::error::{Error, Result, errno};
 use crate::format::{Phase, PhaseRecord, Progress, Records, Slot};
 use crate::upload::Upload;
-use crate::{Durability, pieces, sys};
+use crate::{Durability, confirm, pieces, sys};
 
 /// Extents can be shared where both ends lie on blocks of the file system; all of those it runs on have blocks of at
 /// most this size or a divisor of it.
@@ -140,8 +140,8 @@ fn copy_chunk(
 /// May be repeated from any point.
 pub(crate) fn finish(upload: &Upload<'_>, tag: u32) -> Result<PhaseRecord> {
     // The mark, at every level, whichever call made it: slots of the new file on a disk that knows of the old one only
-    // would give two chunks one place.
-    upload.sync_state()?;
+    // would give two chunks one place. The slots are synced with it: the chunks' lengths are nowhere else without `data`.
+    confirm::secure_state(upload)?;
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
     let crc32c = move_slots(upload, tag)?;

@@ -431,6 +431,46 @@ fn a_chunk_in_the_place_of_one_whose_clearing_was_not_synced_is_kept() {
     assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file);
 }
 
+/// The record of a chunk is not on disk, because a call was killed when it could not sync. The copy is made, the chunks
+/// in `data` are removed, and the call that does it is killed, too.
+#[test]
+fn a_record_that_was_not_synced_costs_no_other_chunk() {
+    let Some(thin) = Thin::new("btrfs").map(Rc::new) else { return };
+    let (store, file) = (thin.store(Durability::Chunk), seeded_bytes(100_000, 8));
+    let lengths: Vec<usize> = (0..400).map(|number| 249 + number % 3).chain([1]).collect();
+    let (pieces, late) = (cut(&file, &lengths), 150);
+    let uid = send_as(&store, "", &pieces, 400, pieces[400]).unwrap();
+    let send = |number: usize| send_as(&store, &uid, &pieces, number, pieces[number]);
+    for number in (0..400).filter(|&number| number != late) {
+        send(number).unwrap();
+    }
+    thin.starve(Starved::Records);
+    // For the chunk, but not for its record.
+    thin.limit(1 << 20);
+    let kept = Kept::new(&thin.state(&uid));
+    in_child(|| {
+        let disk = thin.clone();
+        seam::set_hook(Some(Rc::new(move |step| match step {
+            "receive:secured" => Ok(disk.limit(0)),
+            "failed:sync" => kill_self(),
+            _ => Ok(()),
+        })));
+        let _ = send(late);
+    });
+    assert!(!thin.feed(false));
+    in_child(|| {
+        seam::set_hook(Some(Rc::new(|step| if step == "rewrite:dropped" { kill_self() } else { Ok(()) })));
+        let _ = store.get(&uid);
+    });
+    drop(kept);
+    thin.evict(Evicted::Pages);
+    let _ = store.get(&uid);
+    let missing: Vec<u64> = store.inspect(&uid, 0).unwrap().missing.into_iter().flatten().collect();
+    assert!(missing.iter().all(|&number| number == late as u64), "{missing:?}");
+    send(late).unwrap();
+    assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file);
+}
+
 #[test]
 fn several_uploads_on_a_full_disk_are_each_right() {
     for level in [Durability::Complete, Durability::Chunk] {
