@@ -257,14 +257,14 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Moves another chunk to a free place, if no call is working on it and its bytes match their checksum.
+    /// Moves another chunk to a free place, if no call is working on it. The chunk is read and compared with its checksum,
+    /// so it may be of another boot or volume. A chunk that fails is missing from here on, and leaves its place as well.
     fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
         let upload = self.upload;
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
         let records = upload.records()?;
-        // A chunk that must be read from the disk first stays where it is.
-        let known = slot.tag == trust::SYNCED || slot.tag == upload.trust.tag();
-        if !slot.received() || slot.length != held.length || !known || records.doubt() {
+        // In doubt it would have to be read past the page cache.
+        if !slot.received() || slot.length != held.length || records.doubt() {
             return Ok(false);
         }
         let failed = |error| upload.dir.error(&format!("cannot move chunk {}:", held.number), DATA, error);
@@ -275,7 +275,9 @@ impl Tail<'_> {
             Ok(())
         });
         if copied.map_err(failed)? != Some(slot.crc32c) {
-            return Ok(false);
+            upload.forget_progress_with(&records, held.number)?;
+            upload.clear_slot(&records, held.number, &slot, &Slot::default())?;
+            return upload.reach("tail:cleared").map(|()| true);
         }
         upload.reach("tail:copied")?;
         let mut tag = upload.trust.tag();

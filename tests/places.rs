@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, Options, Store, seam};
@@ -465,4 +466,38 @@ fn a_wrong_grid_does_not_take_the_room_of_right_chunks() {
         store.send_content(&uid, 100, 11, number, piece);
     }
     assert!(store.content(&uid) == file);
+}
+
+/// A reboot, or another mount: no chunk that is to be moved is believed without being read. One that is damaged makes way, and
+/// is missing.
+#[test]
+fn right_chunks_find_room_under_another_mount() {
+    for durability in [Durability::Process, Durability::Complete, Durability::Chunk] {
+        for (first, second) in [(Some(100), Some(200)), (Some(100), None), (None, Some(200)), (None, None)] {
+            for damaged in [false, true] {
+                let store = TestStore::with(Options { durability, ..Options::default() });
+                let file = bytes(100);
+                let pieces = cut(&file, &[1, 1, 1, 97]);
+                mount(first);
+                let mut uid = String::new();
+                for number in 0..3 {
+                    uid = store.send_content(&uid, 100, 4, number, &[0xff; 66]);
+                }
+                for number in 0..3 {
+                    store.send_content(&uid, 100, 4, number as u64, pieces[number]);
+                }
+                if damaged {
+                    let data = std::fs::OpenOptions::new().write(true).open(store.path(&uid, "data")).unwrap();
+                    data.write_all_at(&[!file[1]], 66).unwrap();
+                }
+                mount(second);
+                store.send_content(&uid, 100, 4, 3, pieces[3]);
+                if damaged {
+                    assert_eq!(store.inspect(&uid, 0).unwrap().missing, vec![1..2], "{durability:?} {second:?}");
+                    store.send_content(&uid, 100, 4, 1, pieces[1]);
+                }
+                assert!(store.content(&uid) == file, "{durability:?} {second:?}");
+            }
+        }
+    }
 }
