@@ -44,6 +44,9 @@ pub(crate) fn confirm(upload: &Upload<'_>, name: &CStr, file: &File, in_place: b
     let records = upload.records()?;
     // A copy that was begun may have been the file whose sync failed.
     upload.forget_progress()?;
+    // Some file systems answer a read past the page cache from it all the same (compressed or journaled data).
+    let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", name, error))?.len();
+    sys::drop_from_cache(file, 0, size);
     let mut on_disk = OnDisk::open(&upload.dir, name, file)?;
     let mut whole = true;
     upload.for_each_slot(0, |number, slot| {

@@ -201,6 +201,7 @@ impl<'a> Receiving<'a> {
         if !self.records.doubt() {
             return Ok(!sys::has_unwritten(&self.data, slot.offset, slot.length));
         }
+        sys::drop_from_cache(&self.data, slot.offset, slot.length);
         let mut on_disk = OnDisk::open(&self.upload.dir, DATA, &self.data)?;
         on_disk.holds(slot.offset, self.chunk.content).map_err(failed)
     }

@@ -371,6 +371,8 @@ impl<'a> Upload<'a> {
             return Ok(());
         }
         if level == Durability::Chunk {
+            // The call may die of a failure to sync what calls of the lower level have written.
+            self.doubt()?;
             self.sync_state_and_names()?;
         }
         self.write(LEVEL_AT, &[level as u8])

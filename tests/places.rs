@@ -483,8 +483,8 @@ fn right_chunks_find_room_under_another_mount() {
                 for number in 0..3 {
                     uid = store.send_content(&uid, 100, 4, number, &[0xff; 66]);
                 }
-                for number in 0..3 {
-                    store.send_content(&uid, 100, 4, number as u64, pieces[number]);
+                for (number, piece) in (0..3).zip(&pieces) {
+                    store.send_content(&uid, 100, 4, number, piece);
                 }
                 if damaged {
                     let data = std::fs::OpenOptions::new().write(true).open(store.path(&uid, "data")).unwrap();
