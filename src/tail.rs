@@ -125,9 +125,13 @@ impl Tail<'_> {
     }
 
     /// Room that is no other chunk's place, and the end of the last place then.
+    ///
+    /// A call moves the chunks a few times at most: a client that scatters small ones could make it move each by a byte,
+    /// as often as there are chunks. What has moved stays where it is, and the next call goes on from there.
     fn room(&self, length: u64) -> Result<Option<(u64, u64)>> {
+        const ROUNDS: u32 = 16;
         let mut given_up = false;
-        loop {
+        for _ in 0..ROUNDS {
             match self.look(length)? {
                 Room::Found { offset, end } => return Ok(Some((offset, end))),
                 Room::Full => return Ok(None),
@@ -140,9 +144,10 @@ impl Tail<'_> {
             // The disk must no longer record the places that were left, before other chunks move there.
             self.sync_places()?;
             if !self.move_down()? {
-                return Ok(None); // calls on other chunks are in the way
+                break; // calls on other chunks are in the way
             }
         }
+        Ok(None)
     }
 
     /// Looks for the first gap that is large enough. If the chunks cannot all belong to the right file, this reads the
