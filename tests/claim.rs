@@ -16,19 +16,8 @@ struct Elsewhere(tempfile::TempDir);
 impl Elsewhere {
     /// `None`, said aloud, where there is no other file system.
     fn new(store: &TestStore, other: bool) -> Option<Elsewhere> {
-        use std::os::unix::fs::MetadataExt;
-        if !other {
-            return Some(Elsewhere(tempfile::tempdir_in(store.dir.path()).unwrap()));
-        }
-        let device = |path: &Path| path.metadata().unwrap().dev();
-        let found = ["/dev/shm", "/var/tmp", "/run"].iter().find_map(|place| {
-            let dir = tempfile::tempdir_in(place).ok()?;
-            (device(dir.path()) != device(store.dir.path())).then_some(dir)
-        });
-        if found.is_none() {
-            common::skip("no second file system here");
-        }
-        found.map(Elsewhere)
+        let near = || tempfile::tempdir_in(store.dir.path()).ok();
+        if other { common::other_file_system() } else { near() }.map(Elsewhere)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -289,7 +289,7 @@ fn moving(test: &str, elsewhere: bool) {
     let prepare = move |options| {
         let mut case = Case::new(options, CUTS[0], false, &[2, 0, 3, 1]);
         if elsewhere {
-            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let place = common::other_file_system().unwrap();
             case.destination = place.path().join("moved");
             case.elsewhere = Some(place);
         }
@@ -317,13 +317,9 @@ fn moving_within_a_file_system() {
 
 #[test]
 fn moving_to_another_file_system() {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &str| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    if device("/dev/shm").is_none() || device("/dev/shm") == device(std::env::temp_dir().to_str().unwrap()) {
-        common::skip("no second file system here");
-        return;
+    if common::other_file_system().is_some() {
+        moving("moving_to_another_file_system", true);
     }
-    moving("moving_to_another_file_system", true);
 }
 
 /// An upload that was to be removed is whole, or unknown.

@@ -10,21 +10,9 @@ use std::time::Duration;
 
 use chunked_upload::{Durability, ErrorKind, Expiry, Options, Store, seam};
 use common::shim::{self, Fault, Shim};
-use common::{Image, Memory, TestStore, bytes, die_in, entries, in_child, kill_self, succeeds};
+use common::{Image, Memory, TestStore, bytes, die_in, entries, in_child, kill_self, other_file_system, succeeds};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
-
-/// A directory on another file system than that of temporary files. `None`, with a message, if there is none.
-fn other_file_system() -> Option<tempfile::TempDir> {
-    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
-    let here = device(&std::env::temp_dir());
-    let found = ["/dev/shm", "/var/tmp", "/run"].iter().map(Path::new).find(|place| device(place) != here);
-    let dir = found.and_then(|place| tempfile::tempdir_in(place).ok());
-    if dir.is_none() {
-        common::skip("no second file system here");
-    }
-    dir
-}
 
 /// Makes `call` in a child that is killed before its `nth` system call that changes or syncs something, counted from 0. False
 /// if it got through.

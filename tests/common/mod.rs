@@ -213,6 +213,19 @@ pub fn join<T>(threads: Vec<std::thread::ScopedJoinHandle<T>>) {
     }
 }
 
+/// A directory on another file system than that of temporary files. `None`, with a message, if there is none.
+pub fn other_file_system() -> Option<tempfile::TempDir> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    let here = device(&std::env::temp_dir());
+    let found = ["/dev/shm", "/var/tmp", "/run"].iter().map(Path::new).find(|place| device(place) != here);
+    let dir = found.and_then(|place| tempfile::tempdir_in(place).ok());
+    if dir.is_none() {
+        skip("no second file system here");
+    }
+    dir
+}
+
 /// Copies the files of a directory.
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
