@@ -1,32 +1,60 @@
 //! CRC-32C (RFC 3720 appendix B.4): of bytes, and of a whole from the checksums of its parts.
 
-use crc_fast::{CrcAlgorithm, Digest};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How far crc-fast is set up in this process. Its first call examines the processor and stores the result in a `OnceLock`:
+/// a child that is forked while another thread is in that call would wait for that thread for ever.
+static SET_UP: AtomicU8 = AtomicU8::new(NOT_BEGUN);
+const NOT_BEGUN: u8 = 0;
+const BEGUN: u8 = 1;
+const DONE: u8 = 2;
+
+/// Sets crc-fast up, unless another thread has begun to. A child that is forked in between never uses it.
+pub(crate) fn prepare() {
+    if SET_UP.compare_exchange(NOT_BEGUN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        crc_fast::crc32_iscsi(b"");
+        SET_UP.store(DONE, Ordering::Release);
+    }
+}
 
 /// The checksum of these bytes.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::crc32_iscsi(bytes)
+    if SET_UP.load(Ordering::Acquire) == DONE { crc_fast::crc32_iscsi(bytes) } else { without_state(bytes) }
 }
 
-/// Makes crc-fast's first call, which examines the processor and stores the result in a `OnceLock`. A child that is
-/// forked while another thread is in that call waits for that thread for ever. So a store makes it when it is opened.
-pub(crate) fn prepare() {
-    crc32c(b"");
+/// The same, a byte at a time, and without anything to set up.
+fn without_state(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let (mut table, mut byte) = ([0; 256], 0);
+        while byte < 256 {
+            // Eight bits further, as `multiply` goes one.
+            let (mut rest, mut bit) = (byte as u32, 0);
+            while bit < 8 {
+                rest = if rest & 1 == 0 { rest >> 1 } else { (rest >> 1) ^ POLYNOMIAL };
+                bit += 1;
+            }
+            table[byte] = rest;
+            byte += 1;
+        }
+        table
+    };
+    !bytes.iter().fold(!0, |crc: u32, byte| (crc >> 8) ^ TABLE[(crc as u8 ^ byte) as usize])
 }
 
 /// The checksum of bytes that come in pieces.
-pub(crate) struct Crc32c(Digest);
+pub(crate) struct Crc32c(Combined);
 
 impl Crc32c {
     pub(crate) fn new() -> Crc32c {
-        Crc32c(Digest::new(CrcAlgorithm::Crc32Iscsi))
+        Crc32c(Combined::new())
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.append(crc32c(bytes), bytes.len() as u64);
     }
 
     pub(crate) fn finish(self) -> u32 {
-        self.0.finalize() as u32
+        self.0.finish()
     }
 }
 
@@ -134,6 +162,8 @@ mod tests {
     fn the_check_value_is_that_of_the_standard() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa); // RFC 3720 B.4
+        assert_eq!(without_state(b"123456789"), 0xe306_9283);
+        assert_eq!(without_state(&[0; 32]), 0x8a91_36aa);
     }
 
     #[test]
@@ -189,6 +219,8 @@ mod tests {
             let whole = crc32c(&parts.concat());
             prop_assert_eq!(combined.finish(), whole);
             prop_assert_eq!(pieces.finish(), whole);
+            prepare();
+            prop_assert_eq!((crc32c(&parts.concat()), without_state(&parts.concat())), (whole, whole));
         }
     }
 }

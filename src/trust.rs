@@ -5,7 +5,7 @@
 //! the volume under which its bytes were written. As long as both are the same, the bytes are what was written; under
 //! another tag they are read against their checksum first.
 
-use crate::crc::Crc32c;
+use crate::crc::crc32c;
 use crate::error::{Error, Result};
 
 /// In a slot: no bytes.
@@ -53,10 +53,7 @@ impl Trust {
             return Trust { tag, boot: None };
         }
         let tag = boot.0.as_ref().map(|boot| {
-            let mut hash = Crc32c::new();
-            hash.update(boot);
-            hash.update(&volume.unwrap_or(UNTOLD).to_le_bytes());
-            let hash = hash.finish();
+            let hash = crc32c(&[boot, &volume.unwrap_or(UNTOLD).to_le_bytes()[..]].concat());
             // The lowest values have the meanings above.
             if hash <= SYNCED { hash + SYNCED + 1 } else { hash }
         });

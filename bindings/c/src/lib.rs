@@ -62,8 +62,7 @@
 //! made before a fork works in the child, but for an upload_list: parent and child would share its place in
 //! the directory. All descriptors are closed on exec.
 //!
-//! Fork during a call. Do not fork while another thread opens the process's first store: calls of the child
-//! may then wait for ever. A child that is forked by one thread while another is inside a call shares the
+//! Fork during a call. A child that is forked by one thread while another is inside a call shares the
 //! lock of that call. The lock is released when the call returns. If the parent is killed before that, the
 //! child keeps the lock until it execs or exits. Calls that need the lock wait that long; in the child
 //! they wait for ever. The lock of a chunk holds up that chunk, and upload_get, upload_move_to,
