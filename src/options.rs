@@ -52,6 +52,10 @@ pub struct Options {
     /// taken without a call of this library makes room a second later, at the latest. If several first chunks with one
     /// key arrive at the same moment, each takes room until it is known that they are one upload. Near the limit some
     /// may be refused; they succeed when they are sent again.
+    ///
+    /// What replaced chunks leave does not count. A client that sends chunks of wrong sizes can make an upload take three
+    /// times its declared size on disk, and four times while `get` copies its chunks into order. Against hostile clients
+    /// set the limit to a quarter of the room.
     pub max_store_size: u64,
     /// The most uploads in the store, of all owners together; 0 means no limit. Default 0. They are counted as for
     /// `max_store_size`.

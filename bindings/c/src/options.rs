@@ -83,7 +83,11 @@ pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_
 /// most once a second. So a file that was taken without a call of this library makes room a second later,
 /// at the latest. If several first chunks with one upload_key arrive at the same moment, each takes room
 /// until it is known that they are one upload. Near the limit some may be refused; they succeed when they
-/// are sent again. Since 0.2.
+/// are sent again.
+///
+/// What replaced chunks leave does not count. A client that sends chunks of wrong sizes can make an upload
+/// take three times its declared size on disk, and four times while upload_get copies its chunks into
+/// order. Against hostile clients set the limit to a quarter of the room. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {

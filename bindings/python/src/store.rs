@@ -42,6 +42,8 @@ use crate::text::Text;
 ///     The most bytes that all uploads together may take on disk; 0 means no limit. An upload counts until its file is
 ///     taken, with its declared size, its table of chunks, and 4 KiB for its directory. All programs that use a store
 ///     should give the same limit. A file that was taken without a call makes room a second later, at the latest.
+///     Chunks of wrong sizes can make an upload take three times its size on disk, and four times during get: against
+///     hostile clients give a quarter of the room.
 /// max_uploads : int, default 0
 ///     The most uploads in the store, of all owners together; 0 means no limit. An upload counts until its file is
 ///     taken.
