@@ -11,7 +11,9 @@ use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Result, Store, seam};
-use common::{Image, Memory, TestStore, chunk_count, cut, in_child, kill_self, seeded_bytes, send, succeeds};
+use common::{
+    Image, Memory, TestStore, chunk_count, cut, in_child, kill_self, seeded_bytes, send, succeeds, unwritten,
+};
 
 /// The disk, mounted.
 struct Thin {
@@ -171,15 +173,6 @@ impl Drop for Kept {
         // SAFETY: the mapping is this one's own.
         unsafe { libc::munmap(self.0, self.1) };
     }
-}
-
-/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
-fn unwritten(file: &Path) -> Vec<(String, String)> {
-    let listed = Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
-    let listed = String::from_utf8(listed).unwrap();
-    let unwritten = listed.lines().filter(|line| line.contains("unwritten"));
-    let fields = unwritten.map(|line| line.split(':').map(str::trim).collect::<Vec<_>>());
-    fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
 }
 
 /// An upload on such a disk, and its right file.

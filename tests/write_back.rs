@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
 use chunked_upload::{Durability, Options, Store, seam};
-use common::{CUTS, Image, Memory, TestStore, bytes, chunk_count, cut, have, send, steps, succeeds};
+use common::{CUTS, Image, Memory, TestStore, bytes, chunk_count, cut, have, send, steps, succeeds, unwritten};
 
 fn store(durability: Durability) -> TestStore {
     TestStore::with(Options { durability, ..Options::default() })
@@ -93,15 +92,6 @@ fn fill(memory: &Memory) {
     let used = Command::new("df").args(["--output=used", "-B1"]).arg(memory.path()).output().unwrap().stdout;
     let used = String::from_utf8(used).unwrap();
     memory.remount(&format!("size={}", used.lines().nth(1).unwrap().trim()));
-}
-
-/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
-fn unwritten(file: &Path) -> Vec<(String, String)> {
-    let listed = Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
-    let listed = String::from_utf8(listed).unwrap();
-    let unwritten = listed.lines().filter(|line| line.contains("unwritten"));
-    let fields = unwritten.map(|line| line.split(':').map(str::trim).collect::<Vec<_>>());
-    fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
 }
 
 /// On a real ext4, whose disk fails for just these bytes. Written again over the same blocks they would read as zeros once they

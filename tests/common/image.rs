@@ -99,6 +99,15 @@ impl Drop for Image {
     }
 }
 
+/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
+pub fn unwritten(file: &Path) -> Vec<(String, String)> {
+    let listed = std::process::Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let unwritten = listed.lines().filter(|line| line.contains("unwritten"));
+    let fields = unwritten.map(|line| line.split(':').map(str::trim).collect::<Vec<_>>());
+    fields.map(|fields| (fields[2].split("..").next().unwrap().to_owned(), fields[3].to_owned())).collect()
+}
+
 /// A small file system in memory, mounted while this lives.
 pub struct Memory(tempfile::TempDir);
 
