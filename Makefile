@@ -120,7 +120,7 @@ valgrind: ## the same under valgrind, but for Rust tests it cannot run or takes 
 check: $(VENV)/.wheel ## formats, lints and types
 	$(CARGO) fmt --all --check
 	PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
-	RUSTFLAGS='--cfg fuzzing' $(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir $(dir $(RELEASE))fuzz
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir $(dir $(RELEASE))fuzz
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy.stubtest chunked_upload
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/tests demo tests/ctypes tests/python

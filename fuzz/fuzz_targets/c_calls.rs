@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| chunked_upload_c::hostile::calls(input));
+#[path = "../../bindings/c/tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hostile::calls(input));

@@ -1,37 +1,25 @@
-//! Where calls from C enter: no panic leaves, and every failure becomes a result and an error object.
+//! Where calls that can fail enter: every failure, a panic too, becomes a result and an error object.
 
-use std::any::Any;
 use std::ffi::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::Error;
 
 use crate::error::{Facts, upload_error};
+use crate::guard;
 use crate::handle::Out;
 use crate::result::upload_result;
 
 /// Runs the body of a function that can fail.
-///
-/// That a panic may leave things half changed (`AssertUnwindSafe`) does no harm: a store has no state in memory, options
-/// are assigned after all checks, and results are handed out last.
 pub(crate) fn call(error: &Out<upload_error>, body: impl FnOnce() -> engine::Result<()>) -> upload_result {
     let _uncancelled = Uncancelled::new();
-    let failure = match catch_unwind(AssertUnwindSafe(body)) {
+    let failure = match guard::caught(body) {
         Ok(Ok(())) => return upload_result::UPLOAD_OK,
         Ok(Err(failure)) => failure,
-        Err(payload) => Error::Internal(panic_text(payload)),
+        Err(panic) => Error::Internal(panic),
     };
     // The object is a courtesy: if it cannot be made, the result still says what happened.
-    or((), || error.give(Facts::new(&failure)));
+    guard::or((), || error.give(Facts::new(&failure)));
     failure.kind().into()
-}
-
-/// Runs the body of a function that cannot fail; `default` is what it answers all the same when it panics.
-pub(crate) fn or<T>(default: T, body: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        panic_text(payload);
-        default
-    })
 }
 
 /// While it lives, `pthread_cancel` waits. Most system calls are cancellation points, and a cancelled thread is unwound
@@ -60,20 +48,6 @@ impl Drop for Uncancelled {
         // SAFETY: the state is one that the function itself gave; the pointer has room for the answer.
         unsafe { pthread_setcancelstate(self.before, &mut self.before) };
     }
-}
-
-/// What a panic said.
-fn panic_text(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        // A payload of an unknown type may panic when it is dropped, here, outside of `catch_unwind`.
-        (None, None) => {
-            std::mem::forget(payload);
-            return "panic".to_owned();
-        }
-    };
-    format!("panic: {text}")
 }
 
 #[cfg(test)]
@@ -117,8 +91,6 @@ mod tests {
         assert_eq!(called(|| resume_unwind(Box::new("owned".to_owned()))), internal("panic: owned"));
         assert_eq!(called(|| resume_unwind(Box::new(7))), internal("panic"));
         assert_eq!(called(|| panic_any(Bomb)), internal("panic"));
-        assert_eq!(or(3, || resume_unwind(Box::new("x"))), 3);
-        assert_eq!(or(3, || 4), 4);
     }
 
     #[test]

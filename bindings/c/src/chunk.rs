@@ -9,6 +9,7 @@ use crate::error::upload_error;
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
+use crate::versioned::Versioned;
 use crate::{args, boundary, versioned};
 
 /// Room for a uid with its NUL, in this and all later versions: a uid is always shorter than this.
@@ -98,6 +99,9 @@ const _: () = {
     assert!(offset_of!(upload_receipt, upload_uid) == 8);
     assert!(offset_of!(upload_receipt, received_all) == 72);
 };
+
+// SAFETY: numbers and pointers.
+unsafe impl Versioned for upload_chunk {}
 
 /// The smallest `struct_size` of each: that of the first release.
 const CHUNK_MIN: usize = 64;

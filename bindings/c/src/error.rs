@@ -5,8 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use engine::Error;
 
-use crate::boundary;
-use crate::handle::{self, Handle};
+use crate::handle::{self, Handle, ask};
 use crate::result::upload_result;
 
 /// Why a call failed. It may be shared between threads and may outlive the store. The functions below answer
@@ -148,12 +147,7 @@ pub unsafe extern "C" fn upload_error_declared_size(error: *const upload_error) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_free(error: *mut upload_error) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(error) });
-}
-
-fn ask<T: Copy>(error: *const upload_error, absent: T, fact: impl FnOnce(&Facts) -> T) -> T {
-    // SAFETY: NULL or a live handle, by the header's contract.
-    boundary::or(absent, || unsafe { handle::borrow(error) }.map_or(absent, fact))
+    unsafe { handle::free(error) };
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::error::upload_error;
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
+use crate::versioned::Versioned;
 use crate::{args, boundary, versioned};
 
 /// An age that no upload reaches.
@@ -73,6 +74,9 @@ const _: () = {
     assert!(offset_of!(upload_cleaned, failed) == 40);
     assert!(offset_of!(upload_cleaned, more) == 48);
 };
+
+// SAFETY: numbers.
+unsafe impl Versioned for upload_expiry {}
 
 const EXPIRY_MIN: usize = 48;
 const CLEANED_MIN: usize = 56;

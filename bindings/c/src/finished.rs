@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use engine::{Error, Finished, Result};
 
 use crate::error::upload_error;
-use crate::handle::{self, Handle, Out};
+use crate::handle::{self, Handle, Out, ask};
 use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
@@ -159,10 +159,5 @@ pub unsafe extern "C" fn upload_finished_crc32c(finished: *const upload_finished
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_free(finished: *mut upload_finished) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(finished) });
-}
-
-fn ask<T: Copy>(finished: *const upload_finished, absent: T, fact: impl FnOnce(&Strings) -> T) -> T {
-    // SAFETY: NULL or a live handle, by the header's contract.
-    boundary::or(absent, || unsafe { handle::borrow(finished) }.map_or(absent, fact))
+    unsafe { handle::free(finished) };
 }

@@ -3,6 +3,8 @@
 //! A C type is a zero-sized marker without `repr(C)`: the header then declares it without a body, and debugging
 //! information, by which ABI checkers judge, holds nothing of the engine's private fields.
 
+use crate::guard;
+
 /// A C type that stands for a Rust value on the heap.
 pub(crate) trait Handle: Sized {
     /// What the pointer really points to.
@@ -35,6 +37,12 @@ pub(crate) unsafe fn borrow_mut<'a, H: Handle>(raw: *mut H) -> Option<&'a mut H:
     unsafe { raw.cast::<H::Value>().as_mut() }
 }
 
+/// Answers what C asks of a handle that it passed: `absent` for NULL, and if the question panics.
+pub(crate) fn ask<H: Handle, T: Copy>(raw: *const H, absent: T, fact: impl FnOnce(&H::Value) -> T) -> T {
+    // SAFETY: NULL or a live handle, by the header's contract.
+    guard::or(absent, || unsafe { borrow(raw) }.map_or(absent, fact))
+}
+
 /// Takes a handle back from C and drops its value; nothing for NULL.
 ///
 /// # Safety
@@ -42,7 +50,7 @@ pub(crate) unsafe fn borrow_mut<'a, H: Handle>(raw: *mut H) -> Option<&'a mut H:
 pub(crate) unsafe fn free<H: Handle>(raw: *mut H) {
     if !raw.is_null() {
         // SAFETY: by this function's contract; `into_raw` made the pointer from a `Box` of this very type.
-        drop(unsafe { Box::from_raw(raw.cast::<H::Value>()) });
+        guard::or((), || drop(unsafe { Box::from_raw(raw.cast::<H::Value>()) }));
     }
 }
 

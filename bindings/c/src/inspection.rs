@@ -8,7 +8,7 @@ use engine::{Inspection, Phase, Result};
 
 use crate::error::upload_error;
 use crate::finished::c_text;
-use crate::handle::{self, Handle, Out};
+use crate::handle::{self, Handle, Out, ask};
 use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
@@ -176,10 +176,5 @@ pub unsafe extern "C" fn upload_inspection_next_chunk(inspection: *const upload_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_free(inspection: *mut upload_inspection) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(inspection) });
-}
-
-fn ask<T: Copy>(inspection: *const upload_inspection, absent: T, fact: impl FnOnce(&Seen) -> T) -> T {
-    // SAFETY: NULL or a live handle, by the header's contract.
-    boundary::or(absent, || unsafe { handle::borrow(inspection) }.map_or(absent, fact))
+    unsafe { handle::free(inspection) };
 }

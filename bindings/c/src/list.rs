@@ -6,7 +6,7 @@ use engine::{List, Listed};
 
 use crate::error::upload_error;
 use crate::finished::c_text;
-use crate::handle::{self, Handle, Out};
+use crate::handle::{self, Handle, Out, ask};
 use crate::inspection::{phase_number, seconds};
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn upload_list_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_list_free(list: *mut upload_list) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(list) });
+    unsafe { handle::free(list) };
 }
 
 /// The uid of the upload.
@@ -140,10 +140,5 @@ pub unsafe extern "C" fn upload_listed_last_activity(listed: *const upload_liste
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_listed_free(listed: *mut upload_listed) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(listed) });
-}
-
-fn ask<T: Copy>(listed: *const upload_listed, absent: T, fact: impl FnOnce(&Entry) -> T) -> T {
-    // SAFETY: NULL or a live handle, by the header's contract.
-    boundary::or(absent, || unsafe { handle::borrow(listed) }.map_or(absent, fact))
+    unsafe { handle::free(listed) };
 }

@@ -6,7 +6,7 @@ use engine::{Durability, Options};
 
 use crate::handle::{self, Handle, Out};
 use crate::result::upload_result;
-use crate::{args, boundary};
+use crate::{args, boundary, guard};
 
 /// A value for upload_options_set_durability: an acknowledged chunk and a finished file survive the
 /// death of every process, at any instant, but perhaps not a power failure. The default.
@@ -36,14 +36,14 @@ impl Handle for upload_options {
 /// New options with the default values, to be freed with upload_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_options_new() -> *mut upload_options {
-    boundary::or(std::ptr::null_mut(), || handle::into_raw(Options::default()))
+    guard::or(std::ptr::null_mut(), || handle::into_raw(Options::default()))
 }
 
 /// Frees options. NULL is allowed. Stores that were opened with them are not affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_options_free(options: *mut upload_options) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(options) });
+    unsafe { handle::free(options) };
 }
 
 /// The largest total_size of a new upload, in bytes; 0 means no limit. Default 0. A larger one is

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use engine::ErrorKind;
 
-use crate::boundary;
+use crate::guard;
 
 /// What became of a call. The numbers never change, and no number is used again for something else:
 /// 1 to 19 are the caller's mistakes, 20 to 39 states of an upload, 40 to 59 come from storage, and
@@ -97,7 +97,7 @@ impl From<ErrorKind> for upload_result {
 /// number that is not in this version's list. The string is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_result_name(result: i32) -> *const c_char {
-    boundary::or(c"unknown", || {
+    guard::or(c"unknown", || {
         let known = upload_result::NAMES.iter().find(|(value, _)| *value as i32 == result);
         known.map_or(c"unknown", |(_, name)| name)
     })

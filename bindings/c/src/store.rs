@@ -104,5 +104,5 @@ pub unsafe extern "C" fn upload_store_for_owner(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_store_free(store: *mut upload_store) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(store) });
+    unsafe { handle::free(store) };
 }

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use engine::Verification;
 
 use crate::error::upload_error;
-use crate::handle::{self, Handle, Out};
+use crate::handle::{self, Handle, Out, ask};
 use crate::inspection::{phase_number, range_at};
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -102,10 +102,5 @@ pub unsafe extern "C" fn upload_verification_range_count(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_free(verification: *mut upload_verification) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.
-    boundary::or((), || unsafe { handle::free(verification) });
-}
-
-fn ask<T: Copy>(verification: *const upload_verification, absent: T, fact: impl FnOnce(&Verification) -> T) -> T {
-    // SAFETY: NULL or a live handle, by the header's contract.
-    boundary::or(absent, || unsafe { handle::borrow(verification) }.map_or(absent, fact))
+    unsafe { handle::free(verification) };
 }

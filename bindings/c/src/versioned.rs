@@ -17,11 +17,6 @@ const MAX: usize = 4096;
 /// The type is `repr(C)`, begins with a `usize`, and any bytes are a value of it.
 pub(crate) unsafe trait Versioned: Copy {}
 
-// SAFETY: numbers and pointers.
-unsafe impl Versioned for crate::chunk::upload_chunk {}
-// SAFETY: numbers.
-unsafe impl Versioned for crate::expiry::upload_expiry {}
-
 /// The `struct_size` of what is not NULL, if it is at least that of the first release.
 ///
 /// # Safety

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::ptr;
 
-use crate::expiry::{upload_cleaned, upload_cleanup, upload_expiry, upload_remove};
-use crate::finished::upload_finished_path;
-use crate::list::*;
-use crate::options::*;
-use crate::result::upload_result::{self, *};
-use crate::store::{upload_store_for_owner, upload_store_open};
-use crate::verification::*;
+use chunked_upload_c::expiry::{upload_cleaned, upload_cleanup, upload_expiry, upload_remove};
+use chunked_upload_c::finished::upload_finished_path;
+use chunked_upload_c::list::*;
+use chunked_upload_c::options::*;
+use chunked_upload_c::result::upload_result::{self, *};
+use chunked_upload_c::store::{upload_store_for_owner, upload_store_open};
+use chunked_upload_c::verification::*;
 
 use super::input::{Input, as_path, c_path};
 use super::memory::Block;
@@ -261,7 +261,7 @@ impl Program<'_> {
         let (path, uid) = unsafe {
             (
                 objects::read(upload_finished_path(finished)).unwrap(),
-                objects::read(crate::finished::upload_finished_uid(finished)).unwrap(),
+                objects::read(chunked_upload_c::finished::upload_finished_uid(finished)).unwrap(),
             )
         };
         let path = as_path(&path);

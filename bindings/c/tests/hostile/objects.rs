@@ -3,15 +3,15 @@
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
-use crate::error::*;
-use crate::expiry::UPLOAD_KEEP;
-use crate::finished::*;
-use crate::inspection::*;
-use crate::list::*;
-use crate::options::*;
-use crate::result::{upload_result, upload_result_name};
-use crate::store::*;
-use crate::verification::*;
+use chunked_upload_c::error::*;
+use chunked_upload_c::expiry::UPLOAD_KEEP;
+use chunked_upload_c::finished::*;
+use chunked_upload_c::inspection::*;
+use chunked_upload_c::list::*;
+use chunked_upload_c::options::*;
+use chunked_upload_c::result::{upload_result, upload_result_name};
+use chunked_upload_c::store::*;
+use chunked_upload_c::verification::*;
 
 /// One that is alive, until it is freed.
 pub(super) enum Object {
@@ -218,7 +218,7 @@ pub(super) fn ask_null() {
         upload_list_free(ptr::null_mut());
         upload_options_free(ptr::null_mut());
         upload_store_free(ptr::null_mut());
-        assert_eq!(utf8(crate::version::upload_version()), env!("CARGO_PKG_VERSION"));
+        assert_eq!(utf8(chunked_upload_c::version::upload_version()), env!("CARGO_PKG_VERSION"));
         assert_eq!(utf8(upload_result_name(-1)), "unknown");
     }
 }

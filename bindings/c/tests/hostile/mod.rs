@@ -1,7 +1,7 @@
 //! What any program may do to the library: get the answers that the header promises. Never a panic, a hang, a write
 //! where none belongs, or a wrong file.
 //!
-//! [`calls`] is one input of a fuzzer (`make fuzz`); the tests below run it over what is in `tests/corpus/c_calls`.
+//! [`calls`] is one input of a fuzzer (`make fuzz`); `tests/hostile.rs` runs it over what is in `tests/corpus/c_calls`.
 //! What a caller may not do it does not do either: no handle is used after it was freed, and every pointer that is not
 //! NULL points to what the declaration says.
 
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use crate::error::upload_error;
-use crate::options::upload_options;
-use crate::result::{upload_result, upload_result_name};
-use crate::store::{upload_store, upload_store_free};
+use chunked_upload_c::error::upload_error;
+use chunked_upload_c::options::upload_options;
+use chunked_upload_c::result::{upload_result, upload_result_name};
+use chunked_upload_c::store::{upload_store, upload_store_free};
 
 use input::{Bytes, Input, Text};
 use memory::Block;
@@ -315,58 +315,4 @@ fn size_on_disk(path: &Path) -> u64 {
         status.blocks() * 512 + if status.is_dir() { size_on_disk(&entry.path()) } else { 0 }
     });
     sizes.sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The programs that are kept.
-    fn kept() -> Vec<(PathBuf, Vec<u8>)> {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/c_calls");
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
-    }
-
-    #[test]
-    fn programs_that_were_kept() {
-        let kept = kept();
-        assert!(!kept.is_empty());
-        for (path, program) in kept {
-            println!("{}", path.display());
-            calls(&program);
-        }
-    }
-
-    /// Mostly kept ones with changes.
-    #[test]
-    fn random_programs() {
-        let kept = kept();
-        for seed in 1_u64..300 {
-            println!("seed {seed}");
-            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-            let mut below = |limit: usize| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 20) as usize % limit
-            };
-            let mut program = kept[below(kept.len())].1.clone();
-            for _ in 0..below(12) {
-                let at = below(program.len() + 1);
-                match below(3) {
-                    0 => drop(program.drain(at..program.len().min(at + 1 + below(8)))),
-                    1 => program.insert(at, below(256) as u8),
-                    _ => {
-                        let from = &kept[below(kept.len())].1;
-                        let start = below(from.len());
-                        let piece = &from[start..from.len().min(start + 1 + below(60))];
-                        program.splice(at..at, piece.iter().copied());
-                    }
-                }
-            }
-            calls(&program);
-        }
-    }
 }

@@ -4,11 +4,11 @@ use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
 use std::ptr;
 
-use crate::chunk::{UPLOAD_UID_SIZE, upload_handle_chunk, upload_receipt};
-use crate::finished::*;
-use crate::inspection::*;
-use crate::key::upload_uid_for_key;
-use crate::result::upload_result::{self, *};
+use chunked_upload_c::chunk::{UPLOAD_UID_SIZE, upload_handle_chunk, upload_receipt};
+use chunked_upload_c::finished::*;
+use chunked_upload_c::inspection::*;
+use chunked_upload_c::key::upload_uid_for_key;
+use chunked_upload_c::result::upload_result::{self, *};
 
 use super::input::{Bytes, Input, Text, as_path, c_path};
 use super::memory::Block;
