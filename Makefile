@@ -12,24 +12,48 @@ help: ## list the targets
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 ABI     := $(shell sed -n 's/^const ABI: u32 = \(.*\);$$/\1/p' bindings/c/build.rs)
-RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
+ARCHIVE := $(RELEASE)/static/libchunked_upload.a
+OBJCOPY ?= objcopy
 PREFIX  ?= /usr/local
 libdir   = $(or $(LIBDIR),$(PREFIX)/lib)
+absolute = $(if $(filter /%,$(PREFIX)),,$(error PREFIX=$(PREFIX) is not an absolute path))
 # Packages find their files from where they themselves lie, so an installed tree can be moved.
 prefix_from = $(shell realpath -ms --relative-to=$(1) $(PREFIX))
 fill_in  = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' \
 	-e 's|@PREFIX_FROM_PC@|$(call prefix_from,$(libdir)/pkgconfig)|' \
 	-e 's|@PREFIX_FROM_CMAKE@|$(call prefix_from,$(libdir)/cmake/chunked_upload)|'
 
-build: ## the C library, release: target/release/libchunked_upload.{so,a}
+build: ## the C library, release: target/release/libchunked_upload.so, target/release/static/libchunked_upload.a
 	$(CARGO) build --release --locked
+	$(MAKE) --no-print-directory $(ARCHIVE)
 
+# rustc's archive holds a whole Rust standard library: two of them cannot be linked into one program. In this archive only
+# the functions of the header are global, and it holds nothing that they do not use. --force-group-allocation: a local
+# symbol cannot name a section group.
+$(ARCHIVE): $(RELEASE)/libchunked_upload.a bindings/c/abi/symbols.txt
+	rm -rf $(@D) && install -d $(@D)
+	sed '/^#/d; s/ .*//' bindings/c/abi/symbols.txt >$(@D)/symbols
+	$(LD) -r --gc-sections --force-group-allocation $$(sed 's/^/--require-defined=/' $(@D)/symbols) -o $(@D)/whole.o $<
+	$(OBJCOPY) --keep-global-symbols=$(@D)/symbols --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+		$(@D)/whole.o $(@D)/chunked_upload.o
+	$(AR) rcs $@ $(@D)/chunked_upload.o
+	rm $(@D)/whole.o $(@D)/chunked_upload.o
+
+$(RELEASE)/libchunked_upload.a $(RELEASE)/libchunked_upload.so:
+	$(error $@ is missing: run `make build` first)
+
+# All that is needed is there, or nothing is written.
+install: include/chunked_upload.h include/chunked_upload.hpp bindings/c/abi/abi.json bindings/c/pkg/chunked_upload.pc.in
+install: $(addprefix bindings/c/pkg/chunked_upload-config,.cmake.in -version.cmake.in)
+install: $(RELEASE)/libchunked_upload.so $(ARCHIVE)
 install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= LIBDIR=
-	$(if $(filter /%,$(PREFIX)),,$(error PREFIX=$(PREFIX) is not an absolute path))
+	$(absolute)
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/include $(PREFIX)/share/chunked_upload $(libdir)/pkgconfig $(libdir)/cmake/chunked_upload)
 	install -m 644 include/chunked_upload.h include/chunked_upload.hpp $(DESTDIR)$(PREFIX)/include
 	install -m 644 bindings/c/abi/abi.json $(DESTDIR)$(PREFIX)/share/chunked_upload
-	install -m 644 $(RELEASE)/libchunked_upload.a $(DESTDIR)$(libdir)
+	install -m 644 $(ARCHIVE) $(DESTDIR)$(libdir)
 	install -m 755 $(RELEASE)/libchunked_upload.so $(DESTDIR)$(libdir)/libchunked_upload.so.$(VERSION)
 	ln -sf libchunked_upload.so.$(VERSION) $(DESTDIR)$(libdir)/libchunked_upload.so.$(ABI)
 	ln -sf libchunked_upload.so.$(ABI) $(DESTDIR)$(libdir)/libchunked_upload.so
@@ -37,6 +61,15 @@ install: ## after build: library, headers, pkg-config, CMake; PREFIX= DESTDIR= L
 		install -m 644 /dev/stdin $(DESTDIR)$(libdir)/pkgconfig/chunked_upload.pc
 	for file in config config-version; do $(fill_in) bindings/c/pkg/chunked_upload-$$file.cmake.in | \
 		install -m 644 /dev/stdin $(DESTDIR)$(libdir)/cmake/chunked_upload/chunked_upload-$$file.cmake || exit; done
+
+uninstall: ## remove what install wrote, with the same PREFIX= DESTDIR= LIBDIR=
+	$(absolute)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/chunked_upload.,h hpp) $(DESTDIR)$(PREFIX)/share/chunked_upload/abi.json
+	rm -f $(addprefix $(DESTDIR)$(libdir)/libchunked_upload.,a so so.$(ABI) so.$(VERSION))
+	rm -f $(DESTDIR)$(libdir)/pkgconfig/chunked_upload.pc
+	rm -f $(addprefix $(DESTDIR)$(libdir)/cmake/chunked_upload/chunked_upload-config,.cmake -version.cmake)
+	for directory in $(PREFIX)/share/chunked_upload $(libdir)/cmake/chunked_upload; do \
+		test ! -d $(DESTDIR)$$directory || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$directory || exit; done
 
 header: ## write include/chunked_upload.h and bindings/c/abi/abi.json from bindings/c/src
 	BLESS=1 $(CARGO) test --locked -p chunked-upload-c --test header
@@ -120,7 +153,7 @@ valgrind: ## the same under valgrind, but for Rust tests it cannot run or takes 
 check: $(VENV)/.wheel ## formats, lints and types
 	$(CARGO) fmt --all --check
 	PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
-	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir $(dir $(RELEASE))fuzz
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy.stubtest chunked_upload
 	$(BIN)/python -m mypy --config-file bindings/python/pyproject.toml bindings/python/tests demo tests/ctypes tests/python
@@ -167,4 +200,4 @@ clean: ## remove what was built
 
 .PHONY: test-kernels fuzz storm storm-thin power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts
 .PHONY: check clean
-.PHONY: help build install header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http
+.PHONY: help build install uninstall header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http

@@ -5,23 +5,38 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 
-use common::{library, root, run};
+use common::{cc, library, root, run, told, try_run};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Installs under `stage`, as a packager does.
+/// `make TARGET` for a staged tree, as a packager runs it.
+fn make(target: &str, stage: &Path, variables: &[&str]) -> Command {
+    let mut make = Command::new("make");
+    // From outside, when `make` runs this test.
+    make.current_dir(root()).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    make.arg(target).arg(format!("DESTDIR={}", stage.display())).args(variables);
+    make
+}
+
+/// Where cargo put the library, for `make`; with the archive that is installed, in `static`.
+fn release() -> &'static str {
+    static RELEASE: OnceLock<String> = OnceLock::new();
+    RELEASE.get_or_init(|| {
+        let release = format!("RELEASE={}", library().shared.parent().unwrap().display());
+        run(&mut make(archive().to_str().unwrap(), Path::new("/"), &[&release]));
+        release
+    })
+}
+
+fn archive() -> PathBuf {
+    library().archive.with_file_name("static").join("libchunked_upload.a")
+}
+
 fn install(stage: &Path, variables: &[&str]) {
-    let target = library().shared.parent().unwrap().parent().unwrap();
-    run(Command::new("make")
-        .current_dir(root())
-        .arg("install")
-        .arg(format!("DESTDIR={}", stage.display()))
-        .arg(format!("CARGO_TARGET_DIR={}", target.display()))
-        .args(variables)
-        // From outside, when `make` runs this test.
-        .env_remove("MAKEFLAGS"));
+    run(make("install", stage, variables).arg(release()));
 }
 
 /// The installed tree, not where it was meant to be.
@@ -147,4 +162,85 @@ fn another_library_directory_works_too() {
     let config = fs::read_to_string(libdir.join("cmake/chunked_upload/chunked_upload-config.cmake")).unwrap();
     assert!(config.contains("/../../../.."), "from lib/triplet/cmake/chunked_upload up to the prefix");
     assert!(!config.contains('@'), "everything is filled in");
+}
+
+#[test]
+fn uninstall_removes_what_install_wrote_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = ["PREFIX=/usr", "LIBDIR=/usr/lib/triplet"];
+    install(dir.path(), &variables);
+    fs::write(dir.path().join("usr/share/chunked_upload/notes"), "of somebody else").unwrap();
+    for _ in 0..2 {
+        run(&mut make("uninstall", dir.path(), &variables));
+        let mut found = vec![];
+        files_below(dir.path(), "", &mut found);
+        assert_eq!(found, ["usr/share/chunked_upload/notes"]);
+        assert!(!dir.path().join("usr/lib/triplet/cmake/chunked_upload").exists());
+    }
+}
+
+/// Installs from a directory as cargo leaves it for another target, with the library in it, all but `without`.
+fn install_for_a_target(dir: &Path, stage: &Path, without: &str) -> (Command, Output) {
+    let release = dir.join("some-triple/release");
+    fs::create_dir_all(&release).unwrap();
+    for file in [&library().shared, &library().archive].into_iter().filter(|file| !file.ends_with(without)) {
+        fs::copy(file, release.join(file.file_name().unwrap())).unwrap();
+    }
+    let dir = format!("CARGO_TARGET_DIR={}", dir.display());
+    let mut command = make("install", stage, &["CARGO_BUILD_TARGET=some-triple", &dir]);
+    let output = try_run(&mut command);
+    (command, output)
+}
+
+#[test]
+fn install_takes_what_was_built_for_another_target() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = dir.path().join("stage");
+    let (command, output) = install_for_a_target(&dir.path().join("target"), &stage, "nothing");
+    assert!(output.status.success(), "{}", told(&command, &output));
+    assert!(stage.join("usr/local/lib/libchunked_upload.so.0").exists());
+}
+
+#[test]
+fn install_writes_nothing_if_something_is_missing() {
+    for missing in ["libchunked_upload.so", "libchunked_upload.a"] {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = dir.path().join("stage");
+        let (command, output) = install_for_a_target(&dir.path().join("target"), &stage, missing);
+        let said = told(&command, &output);
+        assert!(!output.status.success() && said.contains(missing), "{said}");
+        assert!(!stage.exists(), "{said}");
+    }
+}
+
+/// Each brings a Rust standard library of its own.
+#[test]
+fn another_rust_archive_fits_into_the_same_program() {
+    let dir = tempfile::tempdir().unwrap();
+    release();
+    let (archive, other) = (&archive(), dir.path().join("libother.a"));
+    let names = run(Command::new("nm").args(["-g", "--defined-only", "--format=just-symbols"]).arg(archive));
+    let names = String::from_utf8(names.stdout).unwrap();
+    let mut names = names.lines().filter(|line| !line.is_empty() && !line.ends_with(':')).peekable();
+    assert!(names.peek().is_some() && names.all(|name| name.starts_with("upload_")), "{names:?}");
+    let sections = String::from_utf8(run(Command::new("objdump").arg("-h").arg(archive)).stdout).unwrap();
+    assert!(sections.contains(".text") && !sections.contains(".llvmbc"), "LLVM's bitcode is of no use to a linker");
+
+    let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
+    let consumer = root().join("tests/consumer");
+    run(Command::new(rustc)
+        .args(["--crate-type=staticlib", "--edition=2024", "-o"])
+        .arg(&other)
+        .arg(consumer.join("other.rs")));
+    let program = dir.path().join("both");
+    for archives in [[archive, &other], [&other, archive]] {
+        run(cc()
+            .arg("-I")
+            .arg(root().join("include"))
+            .arg(consumer.join("both.c"))
+            .args(archives)
+            .args(["-lpthread", "-lm", "-ldl", "-o"])
+            .arg(&program));
+        run(Command::new(&program).arg(dir.path().join("uploads")));
+    }
 }
