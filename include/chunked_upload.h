@@ -132,6 +132,7 @@
 #define UPLOAD_VERSION_MAJOR 0
 #define UPLOAD_VERSION_MINOR 2
 #define UPLOAD_VERSION_PATCH 0
+#define UPLOAD_VERSION_NUMBER (UPLOAD_VERSION_MAJOR * 1000000 + UPLOAD_VERSION_MINOR * 1000 + UPLOAD_VERSION_PATCH)
 
 /* The compiler warns when a result with this mark is ignored. */
 #if defined(__GNUC__) || defined(__clang__)
@@ -317,6 +318,7 @@ typedef struct upload_listed upload_listed;
  *
  * Every setter refuses a value that no store could work with at once: it returns
  * UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
+ * upload_options_last_error then says why.
  */
 typedef struct upload_options upload_options;
 
@@ -392,8 +394,10 @@ typedef struct upload_chunk {
   size_t upload_key_size;
   /**
    * Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:"
-   * or "sha-256=:...:", base64 between the colons, or both with a comma. If the content has another,
-   * the chunk is UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
+   * or "sha-256=:...:", base64 between the colons, or both with a comma. Unknown algorithms are ignored if a
+   * known one is present. A value with only unknown ones is UPLOAD_INVALID_ARGUMENT: decide before the call
+   * what to do with such a request. If the content has another checksum, the chunk is
+   * UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
    */
   const char *checksum;
   /**
@@ -431,8 +435,8 @@ typedef struct upload_receipt {
 
 /**
  * What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
- * they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages you mean. Later versions
- * append members, as to upload_chunk.
+ * they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
+ * you mean. Later versions append members, as to upload_chunk.
  */
 typedef struct upload_expiry {
   /**
@@ -507,6 +511,12 @@ extern "C" {
  * number that is not in this version's list. The string is static.
  */
 const char *upload_result_name(int32_t result);
+
+/**
+ * The HTTP status with which a server would answer, as in the list above: 200 for UPLOAD_OK, and 500 for a
+ * number that is not in this version's list. Since 0.2.
+ */
+int32_t upload_result_http_status(int32_t result);
 
 /**
  * New options with the default values, to be freed with upload_options_free.
@@ -614,6 +624,14 @@ upload_result upload_options_set_file_mode(struct upload_options *options,
                                            uint32_t mode);
 
 /**
+ * Tells once more what the setter returned that was last called for these options, this time with an error
+ * that says why the value was refused; UPLOAD_OK if it was accepted, or no setter was called. Fails with
+ * UPLOAD_INVALID_ARGUMENT also if options is NULL. Since 0.2.
+ */
+upload_result upload_options_last_error(const struct upload_options *options,
+                                        struct upload_error **error);
+
+/**
  * Opens the directory path as a store and sets *store, to be freed with upload_store_free.
  *
  * Creates nothing: a server may open the store as root and receive as another user. Later, the first
@@ -674,6 +692,9 @@ void upload_store_free(struct upload_store *store);
  * once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload is
  * not finished. A first chunk that is refused leaves no upload.
  *
+ * A body that was cut short replaces a good chunk, too: the library cannot tell it from a smaller chunk. Compare
+ * the number of bytes that arrived with Content-Length before the call, or pass a checksum.
+ *
  * Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
  * store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
  */
@@ -691,7 +712,8 @@ upload_result upload_handle_chunk(const struct upload_store *store,
  * bytes again are accepted, others are UPLOAD_CONFLICT.
  *
  * Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the
- * file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
+ * file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and
+ * finished is NULL, UPLOAD_INVALID_ARGUMENT.
  */
 UPLOAD_MUST_USE
 upload_result upload_get(const struct upload_store *store,
@@ -714,6 +736,9 @@ upload_result upload_get(const struct upload_store *store,
  * there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one
  * succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
  * because its file system became read-only, the call succeeds, and a file .upload-*.part stays there.
+ *
+ * Derive the destination from the uid, or store both together before the call. After a crash only the same
+ * destination succeeds: a program that makes up another one gets UPLOAD_GONE, and cannot ask where the file is.
  *
  * Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
  * directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
@@ -1039,6 +1064,13 @@ int32_t upload_error_os_errno(const struct upload_error *error);
 const char *upload_error_path(const struct upload_error *error);
 
 /**
+ * UPLOAD_INVALID_ARGUMENT: the name of the parameter that was refused, or of the member of the struct that a
+ * parameter points to, as in this header; NULL if it is not known. Of two that contradict each other it is
+ * one. Since 0.2.
+ */
+const char *upload_error_parameter(const struct upload_error *error);
+
+/**
  * UPLOAD_INCOMPLETE: how many chunks are missing.
  */
 uint64_t upload_error_missing_count(const struct upload_error *error);
@@ -1080,6 +1112,12 @@ void upload_error_free(struct upload_error *error);
  * string is static.
  */
 const char *upload_version(void);
+
+/**
+ * The version of the library that runs as a number, which grows with every version: 1002003 is 1.2.3. That of
+ * this header is UPLOAD_VERSION_NUMBER. Since 0.2.
+ */
+uint32_t upload_version_number(void);
 
 #ifdef __cplusplus
 }  // extern "C"

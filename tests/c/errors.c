@@ -7,32 +7,99 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Refused, because of this parameter or member, and with a message that names it. */
+static void check_parameter(const char *name, upload_result result, upload_error **error)
+{
+    CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, result);
+    CHECK_TEXT(name, upload_error_parameter(*error));
+    CHECK(strstr(upload_error_message(*error), name) != NULL);
+    upload_error_free(*error);
+}
+
 static void check_malformed_chunks(const upload_store *store)
 {
     static char long_name[4098];
     upload_receipt receipt = UPLOAD_RECEIPT_INIT;
     const upload_chunk good = chunk_of(&receipt, 10, 0, 3, "abcd", 4);
     upload_chunk chunk;
+    upload_error *error = NULL;
 
-#define REFUSED(change)                                                                                                \
+#define REFUSED(member, change)                                                                                        \
     do {                                                                                                               \
         chunk = good;                                                                                                  \
         change;                                                                                                        \
-        CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_handle_chunk(store, &chunk, &receipt, NULL));                     \
+        check_parameter(member, upload_handle_chunk(store, &chunk, &receipt, &error), &error);                         \
     } while (0)
 
-    REFUSED(chunk.chunk_count = 0);
-    REFUSED(chunk.chunk_number = 3);
-    REFUSED(chunk.chunk_number = UINT64_MAX);
-    REFUSED(chunk.chunk_count = UINT64_MAX);
-    REFUSED(chunk.total_size = UINT64_MAX);
-    REFUSED(chunk.total_size = 3);
-    REFUSED(chunk.chunk_count = 1);
-    REFUSED(chunk.file_name = "caf\xe9");
+    REFUSED("chunk_count", chunk.chunk_count = 0);
+    REFUSED("chunk_number", chunk.chunk_number = 3);
+    REFUSED("chunk_number", chunk.chunk_number = UINT64_MAX);
+    REFUSED("chunk_count", chunk.chunk_count = UINT64_MAX);
+    REFUSED("total_size", chunk.total_size = UINT64_MAX);
+    REFUSED("total_size", chunk.total_size = 3);
+    REFUSED("total_size", chunk.chunk_count = 1);
+    REFUSED("file_name", chunk.file_name = "caf\xe9");
     memset(long_name, 'x', sizeof long_name - 1);
-    REFUSED(chunk.file_name = long_name);
+    REFUSED("file_name", chunk.file_name = long_name);
+    REFUSED("upload_key", (chunk.upload_key = "total_size", chunk.upload_key_size = 10));
+    REFUSED("upload_key", (chunk.upload_key = long_name, chunk.upload_key_size = 257));
+    REFUSED("upload_key", chunk.upload_key_size = 16);
+    REFUSED("checksum", chunk.checksum = "total_size");
+    REFUSED("checksum", chunk.checksum = "md5=:ICy5YqxZB1uWSwcVLSNLcA==:"); /* nothing is compared: not in silence */
+    REFUSED("file_digest", chunk.file_digest = "crc32c=:AA==:");
+    REFUSED("content", chunk.content = NULL);
+    REFUSED("chunk", chunk.struct_size = 8);
     CHECK(receipt.upload_uid[0] == 0);
 #undef REFUSED
+}
+
+/* Functions of which an argument is refused say which, and why. */
+static void check_parameters(const upload_store *store, const char *inside)
+{
+    upload_receipt receipt = UPLOAD_RECEIPT_INIT;
+    upload_finished *finished = NULL;
+    upload_store *view = NULL;
+    upload_error *error = NULL;
+
+    CHECK_RESULT(UPLOAD_OK, send(store, &receipt, 3, 0, 1, "abc", 3));
+    check_parameter("store", upload_get(NULL, receipt.upload_uid, &finished, &error), &error);
+    check_parameter("uid", upload_get(store, NULL, &finished, &error), &error);
+    check_parameter("finished", upload_get(store, receipt.upload_uid, NULL, &error), &error);
+    check_parameter("path", upload_store_open("", NULL, &view, &error), &error);
+    check_parameter("owner", upload_store_for_owner(store, "", 0, &view, &error), &error);
+    check_parameter("overwrite", upload_move_to(store, receipt.upload_uid, "x", 2, NULL, &error), &error);
+    check_parameter("destination", upload_move_to(store, receipt.upload_uid, inside, 0, NULL, &error), &error);
+    CHECK_RESULT(UPLOAD_NOT_FOUND, upload_get(store, "x", &finished, &error));
+    CHECK(upload_error_parameter(error) == NULL && upload_error_parameter(NULL) == NULL);
+    upload_error_free(error);
+    CHECK_RESULT(UPLOAD_OK, upload_remove(store, receipt.upload_uid, NULL));
+}
+
+static void check_setters(void)
+{
+    upload_options *options = upload_options_new();
+    upload_error *error = (upload_error *)options;
+
+    CHECK_RESULT(UPLOAD_OK, upload_options_last_error(options, &error));
+    CHECK(error == NULL);
+#define REFUSED(parameter, set)                                                                                        \
+    do {                                                                                                               \
+        CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, set);                                                                    \
+        check_parameter(parameter, upload_options_last_error(options, &error), &error);                                \
+    } while (0)
+    REFUSED("prefix", upload_options_set_prefix(options, NULL));
+    REFUSED("prefix", upload_options_set_prefix(options, "a/b"));
+    REFUSED("prefix", upload_options_set_prefix(options, "caf\xe9"));
+    REFUSED("durability", upload_options_set_durability(options, 3));
+    REFUSED("all", upload_options_set_all_owners(options, 2));
+    REFUSED("dir_mode", upload_options_set_dir_mode(options, 0077));
+    REFUSED("file_mode", upload_options_set_file_mode(options, 07777));
+#undef REFUSED
+    CHECK_RESULT(UPLOAD_INVALID_ARGUMENT, upload_options_last_error(options, NULL));
+    CHECK_RESULT(UPLOAD_OK, upload_options_set_file_mode(options, 0640));
+    CHECK_RESULT(UPLOAD_OK, upload_options_last_error(options, &error));
+    upload_options_free(options);
+    check_parameter("options", upload_options_last_error(NULL, &error), &error);
 }
 
 static void check_uids(const upload_store *store)
@@ -228,6 +295,8 @@ int main(int argc, char **argv)
     check_malformed_chunks(store);
     check_uids(store);
     CHECK(access(path, F_OK) != 0); /* nothing of that created anything */
+    check_parameters(store, join(path, "inside"));
+    check_setters();
     check_states(store, join(argv[1], "taken"));
     upload_store_free(store);
     check_limits(path);

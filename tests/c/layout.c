@@ -53,8 +53,13 @@ _Static_assert(UPLOAD_DURABILITY_PROCESS == 0, "process");
 _Static_assert(UPLOAD_DURABILITY_COMPLETE == 1, "complete");
 _Static_assert(UPLOAD_DURABILITY_CHUNK == 2, "chunk");
 
-static void check_name(upload_result result, int32_t number, const char *name)
+#if UPLOAD_VERSION_NUMBER < 2000
+#error "the preprocessor can compare it"
+#endif
+
+static void check_name(upload_result result, int32_t number, const char *name, int32_t http_status)
 {
+    CHECK(upload_result_http_status(number) == http_status);
     CHECK((int32_t)result == number);
     CHECK_TEXT(name, upload_result_name(number));
 }
@@ -67,24 +72,27 @@ int main(void)
     const upload_expiry expiry = UPLOAD_EXPIRY_INIT;
     const upload_cleaned cleaned = UPLOAD_CLEANED_INIT;
 
-    check_name(UPLOAD_OK, 0, "ok");
-    check_name(UPLOAD_INVALID_ARGUMENT, 1, "invalid_argument");
-    check_name(UPLOAD_LIMIT_EXCEEDED, 2, "limit_exceeded");
-    check_name(UPLOAD_CHECKSUM_MISMATCH, 3, "checksum_mismatch");
-    check_name(UPLOAD_NOT_FOUND, 20, "not_found");
-    check_name(UPLOAD_INCOMPLETE, 21, "incomplete");
-    check_name(UPLOAD_CONFLICT, 22, "conflict");
-    check_name(UPLOAD_SIZE_MISMATCH, 23, "size_mismatch");
-    check_name(UPLOAD_GONE, 24, "gone");
-    check_name(UPLOAD_IO, 40, "io");
-    check_name(UPLOAD_NO_SPACE, 41, "no_space");
-    check_name(UPLOAD_INTERNAL, 90, "internal");
+    check_name(UPLOAD_OK, 0, "ok", 200);
+    check_name(UPLOAD_INVALID_ARGUMENT, 1, "invalid_argument", 400);
+    check_name(UPLOAD_LIMIT_EXCEEDED, 2, "limit_exceeded", 413);
+    check_name(UPLOAD_CHECKSUM_MISMATCH, 3, "checksum_mismatch", 400);
+    check_name(UPLOAD_NOT_FOUND, 20, "not_found", 404);
+    check_name(UPLOAD_INCOMPLETE, 21, "incomplete", 409);
+    check_name(UPLOAD_CONFLICT, 22, "conflict", 409);
+    check_name(UPLOAD_SIZE_MISMATCH, 23, "size_mismatch", 409);
+    check_name(UPLOAD_GONE, 24, "gone", 410);
+    check_name(UPLOAD_IO, 40, "io", 500);
+    check_name(UPLOAD_NO_SPACE, 41, "no_space", 507);
+    check_name(UPLOAD_INTERNAL, 90, "internal", 500);
     CHECK_TEXT("unknown", upload_result_name(4));
     CHECK_TEXT("unknown", upload_result_name(-1));
+    CHECK(upload_result_http_status(4) == 500 && upload_result_http_status(-1) == 500);
+    CHECK(upload_result_http_status(INT32_MAX) == 500 && upload_result_http_status(INT32_MIN) == 500);
 
     snprintf(version, sizeof version, "%d.%d.%d", UPLOAD_VERSION_MAJOR, UPLOAD_VERSION_MINOR, UPLOAD_VERSION_PATCH);
     CHECK_TEXT(UPLOAD_VERSION, version);
     CHECK_TEXT(UPLOAD_VERSION, upload_version());
+    CHECK(upload_version_number() == UPLOAD_VERSION_NUMBER);
 
     CHECK(chunk.struct_size == 96 && chunk.upload_uid == NULL && chunk.content_size == 0);
     CHECK(chunk.upload_key == NULL && chunk.upload_key_size == 0 && chunk.checksum == NULL && chunk.file_digest == NULL);

@@ -5,27 +5,29 @@ use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use engine::{Error, Result};
-
+use crate::failure::{Result, invalid};
 use crate::handle::{self, Handle, Out};
-
-/// The refusal of an argument.
-pub(crate) fn invalid(text: impl Into<String>) -> Error {
-    Error::InvalidArgument(text.into())
-}
 
 /// A handle that must be there.
 ///
 /// # Safety
 /// As for [`handle::borrow`].
-pub(crate) unsafe fn required<'a, H: Handle>(name: &str, raw: *const H) -> Result<&'a H::Value> {
+pub(crate) unsafe fn required<'a, H: Handle>(name: &'static str, raw: *const H) -> Result<&'a H::Value> {
     // SAFETY: by this function's contract.
-    unsafe { handle::borrow(raw) }.ok_or_else(|| invalid(format!("{name} is NULL")))
+    unsafe { handle::borrow(raw) }.ok_or_else(|| invalid(name, format!("{name} is NULL")))
+}
+
+/// A number that means yes or no.
+pub(crate) fn flag(name: &'static str, number: i32) -> Result<bool> {
+    match number {
+        0 | 1 => Ok(number == 1),
+        _ => Err(invalid(name, format!("{name} is {number}, not 0 or 1"))),
+    }
 }
 
 /// A `**` parameter without which the call is of no use.
-pub(crate) fn wanted<H: Handle>(name: &str, out: &Out<H>) -> Result<()> {
-    if out.wanted() { Ok(()) } else { Err(invalid(format!("{name} is NULL"))) }
+pub(crate) fn wanted<H: Handle>(name: &'static str, out: &Out<H>) -> Result<()> {
+    if out.wanted() { Ok(()) } else { Err(invalid(name, format!("{name} is NULL"))) }
 }
 
 /// A C string's bytes; `None` for NULL.
@@ -41,10 +43,10 @@ unsafe fn c_string<'a>(text: *const c_char) -> Option<&'a [u8]> {
 ///
 /// # Safety
 /// `text` is NULL or a C string that stays as it is while the result lives.
-pub(crate) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str> {
+pub(crate) unsafe fn text<'a>(name: &'static str, text: *const c_char) -> Result<&'a str> {
     // SAFETY: by this function's contract.
     let bytes = unsafe { c_string(text) }.unwrap_or_default();
-    std::str::from_utf8(bytes).map_err(|_| invalid(format!("{name} is not UTF-8")))
+    std::str::from_utf8(bytes).map_err(|_| invalid(name, format!("{name} is not UTF-8")))
 }
 
 /// A uid; NULL is the empty one. A uid that is not UTF-8 does not exist: the engine is given something it answers
@@ -66,7 +68,7 @@ pub(crate) unsafe fn uid<'a>(uid: *const c_char) -> Cow<'a, str> {
 /// As for [`uid`].
 pub(crate) unsafe fn required_uid<'a>(text: *const c_char) -> Result<Cow<'a, str>> {
     if text.is_null() {
-        return Err(invalid("uid is NULL"));
+        return Err(invalid("uid", "uid is NULL"));
     }
     // SAFETY: by this function's contract.
     Ok(unsafe { uid(text) })
@@ -76,11 +78,11 @@ pub(crate) unsafe fn required_uid<'a>(text: *const c_char) -> Result<Cow<'a, str
 ///
 /// # Safety
 /// `path` is NULL or a C string that stays as it is while the result lives.
-pub(crate) unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Path> {
+pub(crate) unsafe fn path<'a>(name: &'static str, path: *const c_char) -> Result<&'a Path> {
     // SAFETY: by this function's contract.
     match unsafe { c_string(path) } {
-        None => Err(invalid(format!("{name} is NULL"))),
-        Some([]) => Err(invalid(format!("{name} is empty"))),
+        None => Err(invalid(name, format!("{name} is NULL"))),
+        Some([]) => Err(invalid(name, format!("{name} is empty"))),
         Some(bytes) => Ok(Path::new(OsStr::from_bytes(bytes))),
     }
 }
@@ -90,16 +92,16 @@ pub(crate) unsafe fn path<'a>(name: &str, path: *const c_char) -> Result<&'a Pat
 /// # Safety
 /// If `size` is neither 0 nor above `isize::MAX` and `start` is not NULL, there are so many readable bytes, which stay as
 /// they are while the slice lives.
-pub(crate) unsafe fn bytes<'a>(name: &str, start: *const c_void, size: usize) -> Result<&'a [u8]> {
+pub(crate) unsafe fn bytes<'a>(name: &'static str, start: *const c_void, size: usize) -> Result<&'a [u8]> {
     // What `start` is does not matter then, and Rust wants no NULL even for no bytes.
     if size == 0 {
         return Ok(&[]);
     }
     if start.is_null() {
-        return Err(invalid(format!("{name} is NULL, its size is {size}")));
+        return Err(invalid(name, format!("{name} is NULL, its size is {size}")));
     }
     if isize::try_from(size).is_err() {
-        return Err(invalid(format!("{name} of {size} bytes does not fit into memory")));
+        return Err(invalid(name, format!("{name} of {size} bytes does not fit into memory")));
     }
     // SAFETY: not NULL, not longer than any object can be, readable by this function's contract.
     Ok(unsafe { std::slice::from_raw_parts(start.cast(), size) })

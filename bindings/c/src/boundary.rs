@@ -5,21 +5,22 @@ use std::ffi::c_int;
 use engine::Error;
 
 use crate::error::{Facts, upload_error};
+use crate::failure::{Failure, Result};
 use crate::guard;
 use crate::handle::Out;
 use crate::result::upload_result;
 
 /// Runs the body of a function that can fail.
-pub(crate) fn call(error: &Out<upload_error>, body: impl FnOnce() -> engine::Result<()>) -> upload_result {
+pub(crate) fn call(error: &Out<upload_error>, body: impl FnOnce() -> Result<()>) -> upload_result {
     let _uncancelled = Uncancelled::new();
     let failure = match guard::caught(body) {
         Ok(Ok(())) => return upload_result::UPLOAD_OK,
         Ok(Err(failure)) => failure,
-        Err(panic) => Error::Internal(panic),
+        Err(panic) => Failure::from(Error::Internal(panic)),
     };
     // The object is a courtesy: if it cannot be made, the result still says what happened.
     guard::or((), || error.give(Facts::new(&failure)));
-    failure.kind().into()
+    failure.error.kind().into()
 }
 
 /// While it lives, `pthread_cancel` waits. Most system calls are cancellation points, and a cancelled thread is unwound
@@ -57,7 +58,7 @@ mod tests {
     use std::panic::{panic_any, resume_unwind};
 
     /// Calls as C does: with an error parameter that holds rubbish.
-    fn called(body: impl FnOnce() -> engine::Result<()>) -> (upload_result, Option<String>) {
+    fn called(body: impl FnOnce() -> Result<()>) -> (upload_result, Option<String>) {
         let mut error = std::ptr::dangling_mut();
         // SAFETY: `error` outlives `out`.
         let out = unsafe { Out::cleared(&raw mut error) };
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn success_and_failure_pass() {
         assert_eq!(called(|| Ok(())), (upload_result::UPLOAD_OK, None));
-        let (result, message) = called(|| Err(Error::Conflict("a reason".into())));
+        let (result, message) = called(|| Err(Error::Conflict("a reason".into()).into()));
         assert_eq!((result, message.as_deref()), (upload_result::UPLOAD_CONFLICT, Some("a reason")));
     }
 

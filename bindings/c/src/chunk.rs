@@ -3,9 +3,10 @@
 use std::ffi::{c_char, c_void};
 use std::mem::{offset_of, size_of};
 
-use engine::{Chunk, Receipt, Result, Uid};
+use engine::{Chunk, MAX_NUMBER, Receipt, Uid};
 
 use crate::error::upload_error;
+use crate::failure::{Result, invalid};
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -52,8 +53,10 @@ pub struct upload_chunk {
     /// How many bytes that are; 0 for none.
     pub upload_key_size: usize,
     /// Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:"
-    /// or "sha-256=:...:", base64 between the colons, or both with a comma. If the content has another,
-    /// the chunk is UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
+    /// or "sha-256=:...:", base64 between the colons, or both with a comma. Unknown algorithms are ignored if a
+    /// known one is present. A value with only unknown ones is UPLOAD_INVALID_ARGUMENT: decide before the call
+    /// what to do with such a request. If the content has another checksum, the chunk is
+    /// UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
     pub checksum: *const c_char,
     /// A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
     /// finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
@@ -114,6 +117,9 @@ const RECEIPT_MIN: usize = 80;
 /// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload is
 /// not finished. A first chunk that is refused leaves no upload.
 ///
+/// A body that was cut short replaces a good chunk, too: the library cannot tell it from a smaller chunk. Compare
+/// the number of bytes that arrived with Content-Length before the call, or pass a checksum.
+///
 /// Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
 /// store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
 #[unsafe(no_mangle)]
@@ -136,6 +142,10 @@ pub unsafe extern "C" fn upload_handle_chunk(
         // SAFETY: NULL or a C string, by the header's contract. It may lie in the receipt, which is written after its
         // last use.
         let uid = unsafe { args::uid(chunk.upload_uid) };
+        // The engine's message names two members.
+        if chunk.total_size > MAX_NUMBER {
+            return Err(invalid("total_size", format!("total_size {} is above 2^63 - 1", chunk.total_size)));
+        }
         let chunk = Chunk {
             upload_uid: &uid,
             // SAFETY: NULL or a C string, by the header's contract.

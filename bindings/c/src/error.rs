@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use engine::Error;
 
+use crate::failure::Failure;
 use crate::handle::{self, Handle, ask};
 use crate::result::upload_result;
 
@@ -27,6 +28,7 @@ pub(crate) struct Facts {
     message: CString,
     os_errno: i32,
     path: Option<CString>,
+    parameter: Option<CString>,
     missing_count: u64,
     first_missing: u64,
     limit: Option<CString>,
@@ -36,12 +38,14 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn new(error: &Error) -> Facts {
+    pub(crate) fn new(failure: &Failure) -> Facts {
+        let error = &failure.error;
         let mut facts = Facts {
             code: error.kind().into(),
             message: c_string(error.to_string().into_bytes()),
             os_errno: error.os_errno().unwrap_or(0),
             path: error.path().map(|path| c_string(path.as_os_str().as_bytes().to_vec())),
+            parameter: failure.parameter.map(|name| c_string(name.into())),
             missing_count: 0,
             first_missing: 0,
             limit: None,
@@ -105,6 +109,14 @@ pub unsafe extern "C" fn upload_error_path(error: *const upload_error) -> *const
     ask(error, std::ptr::null(), |facts| facts.path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()))
 }
 
+/// UPLOAD_INVALID_ARGUMENT: the name of the parameter that was refused, or of the member of the struct that a
+/// parameter points to, as in this header; NULL if it is not known. Of two that contradict each other it is
+/// one. Since 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_error_parameter(error: *const upload_error) -> *const c_char {
+    ask(error, std::ptr::null(), |facts| facts.parameter.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()))
+}
+
 /// UPLOAD_INCOMPLETE: how many chunks are missing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_missing_count(error: *const upload_error) -> u64 {
@@ -157,14 +169,15 @@ mod tests {
 
     /// Every number that C can ask of `error`, and whether path and limit are there.
     fn numbers(error: Error) -> ([u64; 6], i32, Option<CString>, Option<CString>) {
-        let raw = handle::into_raw::<upload_error>(Facts::new(&error));
+        let code = error.kind().code();
+        let raw = handle::into_raw::<upload_error>(Facts::new(&error.into()));
         let text = |text: *const c_char| {
             // SAFETY: NULL or a C string of the live handle.
             (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
         };
         // SAFETY: a live handle, freed at the end.
         unsafe {
-            assert_eq!(upload_error_code(raw) as i32, error.kind().code());
+            assert_eq!(upload_error_code(raw) as i32, code);
             let asked = [
                 upload_error_missing_count(raw),
                 upload_error_first_missing(raw),

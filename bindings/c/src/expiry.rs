@@ -4,9 +4,10 @@ use std::ffi::c_char;
 use std::mem::{offset_of, size_of};
 use std::time::Duration;
 
-use engine::{Cleaned, Expiry, Phase, Result};
+use engine::{Cleaned, Expiry, Phase};
 
 use crate::error::upload_error;
+use crate::failure::Result;
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -17,8 +18,8 @@ use crate::{args, boundary, versioned};
 pub const UPLOAD_KEEP: u64 = u64::MAX;
 
 /// What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
-/// they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages you mean. Later versions
-/// append members, as to upload_chunk.
+/// they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
+/// you mean. Later versions append members, as to upload_chunk.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct upload_expiry {
@@ -104,7 +105,7 @@ pub unsafe extern "C" fn upload_remove(
         let store = unsafe { args::required("store", store) }?;
         // SAFETY: NULL or a C string, by the header's contract.
         let uid = unsafe { args::required_uid(uid) }?;
-        store.remove(&uid)
+        Ok(store.remove(&uid)?)
     })
 }
 
@@ -146,17 +147,17 @@ pub unsafe extern "C" fn upload_cleanup(
 
 impl upload_expiry {
     fn to_engine(self) -> Result<Expiry> {
-        if !(0..=1).contains(&self.dry_run) {
-            return Err(args::invalid(format!("dry_run is {}", self.dry_run)));
-        }
-        let age = |seconds: u64| (seconds != UPLOAD_KEEP).then(|| Duration::from_secs(seconds));
+        let age = |seconds| match seconds {
+            UPLOAD_KEEP => None,
+            _ => Some(Duration::from_secs(seconds)),
+        };
         let defaults = Expiry::older_than(Duration::ZERO);
         Ok(Expiry {
             unfinished: age(self.unfinished_age),
             finished: age(self.finished_age),
             gone: age(self.gone_age),
             max_removals: if self.max_removals == 0 { defaults.max_removals } else { self.max_removals },
-            dry_run: self.dry_run == 1,
+            dry_run: args::flag("dry_run", self.dry_run)?,
         })
     }
 }

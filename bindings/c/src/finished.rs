@@ -3,9 +3,10 @@
 use std::ffi::{CString, c_char};
 use std::os::unix::ffi::OsStringExt;
 
-use engine::{Error, Finished, Result};
+use engine::{Error, Finished};
 
 use crate::error::upload_error;
+use crate::failure::Result;
 use crate::handle::{self, Handle, Out, ask};
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -47,7 +48,7 @@ impl Strings {
 
 /// A text for C. Paths came in as C strings, and the engine refuses file names with NUL.
 pub(crate) fn c_text(bytes: impl Into<Vec<u8>>) -> Result<CString> {
-    CString::new(bytes).map_err(|_| Error::Internal("a NUL in a text".into()))
+    Ok(CString::new(bytes).map_err(|_| Error::Internal("a NUL in a text".into()))?)
 }
 
 /// Asks for the assembled file of an upload and sets *finished, to be freed with upload_finished_free.
@@ -57,7 +58,8 @@ pub(crate) fn c_text(bytes: impl Into<Vec<u8>>) -> Result<CString> {
 /// bytes again are accepted, others are UPLOAD_CONFLICT.
 ///
 /// Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the
-/// file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and finished is NULL, UPLOAD_INVALID_ARGUMENT.
+/// file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and
+/// finished is NULL, UPLOAD_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_get(
@@ -94,6 +96,9 @@ pub unsafe extern "C" fn upload_get(
 /// succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
 /// because its file system became read-only, the call succeeds, and a file .upload-*.part stays there.
 ///
+/// Derive the destination from the uid, or store both together before the call. After a crash only the same
+/// destination succeeds: a program that makes up another one gets UPLOAD_GONE, and cannot ask where the file is.
+///
 /// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
 /// directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
 /// overwrite is neither 0 nor 1, or the destination has no file name, or lies in the store's own directory
@@ -115,10 +120,8 @@ pub unsafe extern "C" fn upload_move_to(
         let store = unsafe { args::required("store", store) }?;
         // SAFETY: NULL or C strings, by the header's contract.
         let (uid, destination) = unsafe { (args::required_uid(uid)?, args::path("destination", destination)?) };
-        if !(0..=1).contains(&overwrite) {
-            return Err(args::invalid(format!("overwrite is {overwrite}")));
-        }
-        finished.give(Strings::new(store.move_to(&uid, destination, overwrite == 1)?)?);
+        let overwrite = args::flag("overwrite", overwrite)?;
+        finished.give(Strings::new(store.move_to(&uid, destination, overwrite)?)?);
         Ok(())
     })
 }

@@ -4,9 +4,10 @@ use std::ffi::{CString, c_char};
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Inspection, Phase, Result};
+use engine::{Inspection, Phase};
 
 use crate::error::upload_error;
+use crate::failure::Result;
 use crate::finished::c_text;
 use crate::handle::{self, Handle, Out, ask};
 use crate::result::upload_result;

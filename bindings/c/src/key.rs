@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use crate::chunk::{UPLOAD_UID_SIZE, uid_text};
 use crate::error::upload_error;
+use crate::failure::invalid;
 use crate::handle::Out;
 use crate::result::upload_result;
 use crate::store::upload_store;
@@ -31,7 +32,7 @@ pub unsafe extern "C" fn upload_uid_for_key(
         // SAFETY: NULL or a live handle, by the header's contract.
         let store = unsafe { args::required("store", store) }?;
         if uid.is_null() {
-            return Err(args::invalid("uid is NULL"));
+            return Err(invalid("uid", "uid is NULL"));
         }
         // SAFETY: so many readable bytes, by the header's contract.
         let key = unsafe { args::bytes("upload_key", upload_key, upload_key_size) }?;

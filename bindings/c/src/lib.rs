@@ -124,6 +124,7 @@
 
 mod args;
 mod boundary;
+mod failure;
 mod guard;
 mod handle;
 mod versioned;

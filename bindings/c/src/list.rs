@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char};
 use engine::{List, Listed};
 
 use crate::error::upload_error;
+use crate::failure::invalid;
 use crate::finished::c_text;
 use crate::handle::{self, Handle, Out, ask};
 use crate::inspection::{phase_number, seconds};
@@ -82,7 +83,7 @@ pub unsafe extern "C" fn upload_list_next(
     let (listed, error) = unsafe { (Out::cleared(listed), Out::cleared(error)) };
     boundary::call(&error, || {
         // SAFETY: NULL or a live handle that nobody else uses during the call, by the header's contract.
-        let list = unsafe { handle::borrow_mut(list) }.ok_or_else(|| args::invalid("list is NULL"))?;
+        let list = unsafe { handle::borrow_mut(list) }.ok_or_else(|| invalid("list", "list is NULL"))?;
         args::wanted("listed", &listed)?;
         if let Some(facts) = list.next().transpose()? {
             let (uid, file_name) = (c_text(facts.uid.as_str())?, c_text(facts.file_name.as_str())?);

@@ -4,6 +4,8 @@ use std::ffi::c_char;
 
 use engine::{Durability, Options};
 
+use crate::error::upload_error;
+use crate::failure::{Failure, Result, invalid};
 use crate::handle::{self, Handle, Out};
 use crate::result::upload_result;
 use crate::{args, boundary, guard};
@@ -25,18 +27,27 @@ pub const UPLOAD_DURABILITY_CHUNK: i32 = 2;
 ///
 /// Every setter refuses a value that no store could work with at once: it returns
 /// UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
+/// upload_options_last_error then says why.
 pub struct upload_options {
     _private: [u8; 0],
 }
 
 impl Handle for upload_options {
-    type Value = Options;
+    type Value = Set;
+}
+
+/// The value of the handle.
+#[derive(Default)]
+pub(crate) struct Set {
+    pub(crate) options: Options,
+    /// Why the last setter refused its value.
+    refused: Option<Failure>,
 }
 
 /// New options with the default values, to be freed with upload_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_options_new() -> *mut upload_options {
-    guard::or(std::ptr::null_mut(), || handle::into_raw(Options::default()))
+    guard::or(std::ptr::null_mut(), || handle::into_raw(Set::default()))
 }
 
 /// Frees options. NULL is allowed. Stores that were opened with them are not affected.
@@ -51,7 +62,7 @@ pub unsafe extern "C" fn upload_options_free(options: *mut upload_options) {
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_total_size(options: *mut upload_options, bytes: u64) -> upload_result {
-    set(options, |options| options.max_total_size = bytes)
+    put(options, bytes, |options| &mut options.max_total_size)
 }
 
 /// The largest chunk_count of a new upload; 0 means no limit. Default 1,000,000. A larger one is
@@ -64,7 +75,7 @@ pub unsafe extern "C" fn upload_options_set_max_chunk_count(
     options: *mut upload_options,
     chunks: u64,
 ) -> upload_result {
-    set(options, |options| options.max_chunk_count = chunks)
+    put(options, chunks, |options| &mut options.max_chunk_count)
 }
 
 /// How many bytes must stay free on the file system after the declared size of a new upload. Default
@@ -72,7 +83,7 @@ pub unsafe extern "C" fn upload_options_set_max_chunk_count(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_options, bytes: u64) -> upload_result {
-    set(options, |options| options.min_free_space = bytes)
+    put(options, bytes, |options| &mut options.min_free_space)
 }
 
 /// The most bytes that all uploads of the store together may take on disk; 0 means no limit. Default 0. An
@@ -91,7 +102,7 @@ pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {
-    set(options, |options| options.max_store_size = bytes)
+    put(options, bytes, |options| &mut options.max_store_size)
 }
 
 /// The most uploads in the store, of all owners together; 0 means no limit. Default 0. An upload counts
@@ -100,7 +111,7 @@ pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_uploads(options: *mut upload_options, uploads: u64) -> upload_result {
-    set(options, |options| options.max_uploads = uploads)
+    put(options, uploads, |options| &mut options.max_uploads)
 }
 
 /// 1: the store sees the uploads of every owner, as an administrator's tool does. 0, the default: it sees those
@@ -108,10 +119,10 @@ pub unsafe extern "C" fn upload_options_set_max_uploads(options: *mut upload_opt
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_all_owners(options: *mut upload_options, all: i32) -> upload_result {
-    match all {
-        0 | 1 => set(options, |options| options.all_owners = all == 1),
-        _ => upload_result::UPLOAD_INVALID_ARGUMENT,
-    }
+    set(options, |options| {
+        options.all_owners = args::flag("all", all)?;
+        Ok(())
+    })
 }
 
 /// What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
@@ -121,13 +132,15 @@ pub unsafe extern "C" fn upload_options_set_all_owners(options: *mut upload_opti
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_durability(options: *mut upload_options, durability: i32) -> upload_result {
-    let level = match durability {
-        UPLOAD_DURABILITY_PROCESS => Durability::Process,
-        UPLOAD_DURABILITY_COMPLETE => Durability::Complete,
-        UPLOAD_DURABILITY_CHUNK => Durability::Chunk,
-        _ => return upload_result::UPLOAD_INVALID_ARGUMENT,
-    };
-    set(options, |options| options.durability = level)
+    set(options, |options| {
+        options.durability = match durability {
+            UPLOAD_DURABILITY_PROCESS => Durability::Process,
+            UPLOAD_DURABILITY_COMPLETE => Durability::Complete,
+            UPLOAD_DURABILITY_CHUNK => Durability::Chunk,
+            _ => return Err(invalid("durability", format!("durability is {durability}, not one of the levels"))),
+        };
+        Ok(())
+    })
 }
 
 /// What stands before the uid in the names of upload directories: UTF-8, up to 64 bytes, without '/'.
@@ -138,18 +151,21 @@ pub unsafe extern "C" fn upload_options_set_prefix(
     options: *mut upload_options,
     prefix: *const c_char,
 ) -> upload_result {
-    // SAFETY: NULL or a C string, by the header's contract.
-    match unsafe { args::text("prefix", prefix) } {
-        Ok(text) if !prefix.is_null() => set(options, |options| options.prefix = text.to_owned()),
-        _ => upload_result::UPLOAD_INVALID_ARGUMENT,
-    }
+    set(options, |options| {
+        if prefix.is_null() {
+            return Err(invalid("prefix", "prefix is NULL"));
+        }
+        // SAFETY: a C string, by the header's contract.
+        options.prefix = unsafe { args::text("prefix", prefix) }?.to_owned();
+        Ok(())
+    })
 }
 
 /// Permissions of directories, whatever the umask; must include 0700, and only bits of 07777. Default 0700.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_options, mode: u32) -> upload_result {
-    set(options, |options| options.dir_mode = mode)
+    put(options, mode, |options| &mut options.dir_mode)
 }
 
 /// Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600. The file
@@ -157,20 +173,49 @@ pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_option
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_file_mode(options: *mut upload_options, mode: u32) -> upload_result {
-    set(options, |options| options.file_mode = mode)
+    put(options, mode, |options| &mut options.file_mode)
 }
 
-/// Changes a copy, and keeps it if a store could work with it.
-fn set(options: *mut upload_options, change: impl FnOnce(&mut Options)) -> upload_result {
+/// Tells once more what the setter returned that was last called for these options, this time with an error
+/// that says why the value was refused; UPLOAD_OK if it was accepted, or no setter was called. Fails with
+/// UPLOAD_INVALID_ARGUMENT also if options is NULL. Since 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn upload_options_last_error(
+    options: *const upload_options,
+    error: *mut *mut upload_error,
+) -> upload_result {
+    // SAFETY: NULL or writable, by the header's contract.
+    let error = unsafe { Out::cleared(error) };
+    boundary::call(&error, || {
+        // SAFETY: NULL or a live handle, by the header's contract.
+        let set = unsafe { args::required("options", options) }?;
+        set.refused.as_ref().map_or(Ok(()), |failure| Err(failure.again()))
+    })
+}
+
+/// Changes a copy, and keeps it if a store could work with it. Otherwise keeps why not.
+fn set(options: *mut upload_options, change: impl FnOnce(&mut Options) -> Result<()>) -> upload_result {
     // SAFETY: NULL is allowed.
     let nowhere = unsafe { Out::cleared(std::ptr::null_mut()) };
     boundary::call(&nowhere, || {
         // SAFETY: NULL or a handle that nobody else uses during the call, by the header's contract.
-        let options = unsafe { handle::borrow_mut(options) }.ok_or_else(|| args::invalid("options is NULL"))?;
-        let mut changed = options.clone();
-        change(&mut changed);
-        changed.validate()?;
-        *options = changed;
+        let set = unsafe { handle::borrow_mut(options) }.ok_or_else(|| invalid("options", "options is NULL"))?;
+        let mut changed = set.options.clone();
+        set.refused = change(&mut changed).and_then(|()| Ok(changed.validate()?)).err();
+        match &set.refused {
+            Some(failure) => Err(failure.again()),
+            None => {
+                set.options = changed;
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Sets one option that takes any value.
+fn put<T>(options: *mut upload_options, value: T, option: impl FnOnce(&mut Options) -> &mut T) -> upload_result {
+    set(options, |options| {
+        *option(options) = value;
         Ok(())
     })
 }
@@ -184,7 +229,7 @@ mod tests {
         let raw = upload_options_new();
         let result = change(raw);
         // SAFETY: a live handle, used by nobody else.
-        let options = unsafe { handle::borrow(raw) }.unwrap().clone();
+        let options = unsafe { handle::borrow(raw) }.unwrap().options.clone();
         // SAFETY: as above; not used again.
         unsafe { upload_options_free(raw) };
         (options, result)

@@ -104,6 +104,14 @@ pub extern "C" fn upload_result_name(result: i32) -> *const c_char {
     .as_ptr()
 }
 
+/// The HTTP status with which a server would answer, as in the list above: 200 for UPLOAD_OK, and 500 for a
+/// number that is not in this version's list. Since 0.2.
+#[unsafe(no_mangle)]
+pub extern "C" fn upload_result_http_status(result: i32) -> i32 {
+    let kind = ErrorKind::ALL.into_iter().find(|kind| kind.code() == result);
+    kind.map_or(if result == upload_result::UPLOAD_OK as i32 { 200 } else { 500 }, |kind| kind.http_status().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +124,7 @@ mod tests {
             // SAFETY: the names are static C strings.
             let name = unsafe { CStr::from_ptr(upload_result_name(kind.code())) };
             assert_eq!(name.to_str(), Ok(kind.name()));
+            assert_eq!(upload_result_http_status(kind.code()), i32::from(kind.http_status()));
         }
         assert_eq!(upload_result::NAMES.len(), ErrorKind::ALL.len() + 1);
     }
@@ -124,7 +133,9 @@ mod tests {
     fn other_numbers_are_unknown() {
         for number in [-1, 4, 19, 25, 91, i32::MIN, i32::MAX] {
             assert_eq!(upload_result_name(number), c"unknown".as_ptr());
+            assert_eq!(upload_result_http_status(number), 500);
         }
+        assert_eq!(upload_result_http_status(0), 200);
         assert_eq!(upload_result_name(0), c"ok".as_ptr());
     }
 }

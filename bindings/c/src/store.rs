@@ -63,7 +63,7 @@ pub unsafe extern "C" fn upload_store_open(
         // SAFETY: NULL or a C string, by the header's contract.
         let path = unsafe { args::path("path", path) }?;
         // SAFETY: NULL or a live handle that nobody changes during the call, by the header's contract.
-        let options = unsafe { handle::borrow(options) }.cloned().unwrap_or_default();
+        let options = unsafe { handle::borrow(options) }.map(|set| set.options.clone()).unwrap_or_default();
         store.give(Store::open(path, options)?);
         Ok(())
     })

@@ -12,3 +12,19 @@ pub extern "C" fn upload_version() -> *const c_char {
     };
     VERSION.as_ptr()
 }
+
+/// The version of the library that runs as a number, which grows with every version: 1002003 is 1.2.3. That of
+/// this header is UPLOAD_VERSION_NUMBER. Since 0.2.
+#[unsafe(no_mangle)]
+pub extern "C" fn upload_version_number() -> u32 {
+    const fn number(text: &str) -> u32 {
+        match u32::from_str_radix(text, 10) {
+            Ok(number) if number < 1000 => number,
+            _ => panic!("each part of a version has at most three digits"),
+        }
+    }
+    const MAJOR: u32 = number(env!("CARGO_PKG_VERSION_MAJOR"));
+    const MINOR: u32 = number(env!("CARGO_PKG_VERSION_MINOR"));
+    const PATCH: u32 = number(env!("CARGO_PKG_VERSION_PATCH"));
+    (MAJOR * 1000 + MINOR) * 1000 + PATCH
+}

@@ -4,9 +4,7 @@
 
 use std::mem::{size_of, zeroed};
 
-use engine::Result;
-
-use crate::args;
+use crate::failure::{Result, invalid};
 
 /// No later version of any that is read will be larger. A `struct_size` beyond is rubbish, and must not be read up to.
 const MAX: usize = 4096;
@@ -21,14 +19,14 @@ pub(crate) unsafe trait Versioned: Copy {}
 ///
 /// # Safety
 /// `at` is NULL or points to a `usize`.
-pub(crate) unsafe fn check_size<T>(name: &str, at: *const T, least: usize) -> Result<usize> {
+pub(crate) unsafe fn check_size<T>(name: &'static str, at: *const T, least: usize) -> Result<usize> {
     if at.is_null() {
-        return Err(args::invalid(format!("{name} is NULL")));
+        return Err(invalid(name, format!("{name} is NULL")));
     }
     // SAFETY: by this function's contract.
     let size = unsafe { at.cast::<usize>().read_unaligned() };
     if size < least {
-        return Err(args::invalid(format!("the struct_size of {name} is {size}; was its _INIT used?")));
+        return Err(invalid(name, format!("the struct_size of {name} is {size}; was its _INIT used?")));
     }
     Ok(size)
 }
@@ -38,23 +36,24 @@ pub(crate) unsafe fn check_size<T>(name: &str, at: *const T, least: usize) -> Re
 ///
 /// # Safety
 /// `at` is NULL or points to a `struct_size` and as many readable bytes as that says.
-pub(crate) unsafe fn known_part<T: Versioned>(name: &str, at: *const T, least: usize) -> Result<T> {
+pub(crate) unsafe fn known_part<T: Versioned>(name: &'static str, at: *const T, least: usize) -> Result<T> {
     let known = size_of::<T>();
     // SAFETY: by this function's contract.
     let size = unsafe { check_size(name, at, least) }?;
     if size > MAX {
-        return Err(args::invalid(format!("the struct_size of {name} is {size}; was its _INIT used?")));
+        return Err(invalid(name, format!("the struct_size of {name} is {size}; was its _INIT used?")));
     }
     // Members are appended in words of eight bytes: a size between two cuts one.
     if size < known && size % size_of::<u64>() != 0 {
-        return Err(args::invalid(format!("the struct_size of {name} is {size}, which ends within a member")));
+        return Err(invalid(name, format!("the struct_size of {name} is {size}, which ends within a member")));
     }
     // SAFETY: within `size` bytes, by this function's contract.
     let bytes = unsafe { std::slice::from_raw_parts(at.cast::<u8>(), size) };
     if bytes.get(known..).is_some_and(|unknown| unknown.iter().any(|&byte| byte != 0)) {
-        return Err(args::invalid(format!(
-            "the struct_size of {name} is {size}, with members unknown to this version"
-        )));
+        return Err(invalid(
+            name,
+            format!("the struct_size of {name} is {size}, with members unknown to this version"),
+        ));
     }
     // SAFETY: all zeros is a value of every `Versioned`.
     let mut copy: T = unsafe { zeroed() };

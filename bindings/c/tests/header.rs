@@ -55,7 +55,9 @@ fn header() -> String {
          #define UPLOAD_VERSION \"{VERSION}\"\n\
          #define UPLOAD_VERSION_MAJOR {major}\n\
          #define UPLOAD_VERSION_MINOR {minor}\n\
-         #define UPLOAD_VERSION_PATCH {patch}\n"
+         #define UPLOAD_VERSION_PATCH {patch}\n\
+         #define UPLOAD_VERSION_NUMBER \
+         (UPLOAD_VERSION_MAJOR * 1000000 + UPLOAD_VERSION_MINOR * 1000 + UPLOAD_VERSION_PATCH)\n"
     );
     config.after_includes = Some(format!("{version}\n{}", config.after_includes.unwrap()));
     let bindings = cbindgen::Builder::new().with_config(config).with_crate(crate_dir).generate().unwrap();

@@ -115,6 +115,10 @@ unsafe fn ask_error(error: *const upload_error, result: upload_result) {
         assert_eq!(read(upload_error_path(error)).is_some(), storage, "{message}");
         // What a client sent is escaped; a path is the program's own.
         assert!(storage || !message.chars().any(|c| c.is_ascii_control()), "{message}");
+        let parameter = read(upload_error_parameter(error));
+        let refused = result == upload_result::UPLOAD_INVALID_ARGUMENT;
+        assert!(refused || parameter.is_none());
+        assert!(!refused || parameter.is_some() || message.contains("no file can hold the table"), "{message}");
         let limit = read(upload_error_limit(error));
         assert_eq!(limit.is_some(), result == upload_result::UPLOAD_LIMIT_EXCEEDED);
         // Twice nothing is a limit, too.

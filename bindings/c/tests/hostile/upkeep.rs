@@ -65,6 +65,9 @@ impl Program<'_> {
         };
         assert!(matches!(result, UPLOAD_OK | UPLOAD_INVALID_ARGUMENT), "{result:?}");
         assert!(!options.is_null() || result == UPLOAD_INVALID_ARGUMENT);
+        // SAFETY: the options are NULL or alive.
+        let again = self.call(&[UPLOAD_INVALID_ARGUMENT], |error| unsafe { upload_options_last_error(options, error) });
+        assert_eq!(again, result);
         if result != UPLOAD_OK {
             self.settings = before;
         } else if letter == b'a' {
