@@ -191,9 +191,14 @@
 #define UPLOAD_PHASE_GONE 3
 
 /**
- * An age that no upload reaches.
+ * An age that no upload reaches; 0 means the same.
  */
 #define UPLOAD_KEEP UINT64_MAX
+
+/**
+ * An age that every upload has reached: remove them at once.
+ */
+#define UPLOAD_ANY_AGE (UINT64_MAX - 1)
 
 /**
  * What became of a call. The numbers never change, and no number is used again for something else:
@@ -435,7 +440,7 @@ typedef struct upload_receipt {
 
 /**
  * What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
- * they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
+ * they are. An age of 0 keeps them. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
  * you mean. Later versions append members, as to upload_chunk.
  */
 typedef struct upload_expiry {

@@ -257,7 +257,9 @@ inline std::uint64_t age(const std::optional<std::chrono::seconds> &age)
 {
     if (age && age->count() < 0)
         throw error(UPLOAD_INVALID_ARGUMENT, "an age is negative");
-    return age ? static_cast<std::uint64_t>(age->count()) : UPLOAD_KEEP;
+    if (!age)
+        return UPLOAD_KEEP;
+    return age->count() == 0 ? UPLOAD_ANY_AGE : static_cast<std::uint64_t>(age->count());
 }
 
 } // namespace detail

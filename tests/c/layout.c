@@ -48,6 +48,7 @@ _Static_assert(UPLOAD_PHASE_RECEIVING == 1, "receiving");
 _Static_assert(UPLOAD_PHASE_COMPLETE == 2, "complete");
 _Static_assert(UPLOAD_PHASE_GONE == 3, "gone");
 _Static_assert(UPLOAD_KEEP == UINT64_MAX, "UPLOAD_KEEP");
+_Static_assert(UPLOAD_ANY_AGE == UINT64_MAX - 1, "UPLOAD_ANY_AGE");
 
 _Static_assert(UPLOAD_DURABILITY_PROCESS == 0, "process");
 _Static_assert(UPLOAD_DURABILITY_COMPLETE == 1, "complete");

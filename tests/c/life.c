@@ -233,12 +233,20 @@ static void check_end(const upload_store *store)
     error = rubbish;
     CHECK_RESULT(UPLOAD_OK, upload_cleanup(store, &expiry, &cleaned, &error));
     CHECK(error == NULL && count(store) == before && cleaned.unfinished == 0 && cleaned.more == 0);
+    /* Zero is absent, here as in all other structs. */
+    memset(&expiry, 0, sizeof expiry);
+    error = rubbish;
+    check_refused(upload_cleanup(store, &expiry, &cleaned, &error), &error);
+    expiry.struct_size = sizeof expiry;
+    CHECK_RESULT(UPLOAD_OK, upload_cleanup(store, &expiry, &cleaned, &error));
+    CHECK(error == NULL && count(store) == before);
+    CHECK(cleaned.unfinished + cleaned.finished + cleaned.gone + cleaned.leftovers + cleaned.failed == 0);
     error = rubbish;
     check_refused(upload_cleanup(NULL, &expiry, &cleaned, &error), &error);
     check_refused(upload_cleanup(store, NULL, &cleaned, &error), &error);
     expiry.dry_run = 2;
     check_refused(upload_cleanup(store, &expiry, &cleaned, &error), &error);
-    expiry.unfinished_age = expiry.finished_age = expiry.gone_age = 0;
+    expiry.unfinished_age = expiry.finished_age = expiry.gone_age = UPLOAD_ANY_AGE;
     expiry.dry_run = 1;
     CHECK_RESULT(UPLOAD_OK, upload_cleanup(store, &expiry, &cleaned, NULL));
     CHECK(cleaned.unfinished + cleaned.finished + cleaned.gone == before && cleaned.failed == 0);

@@ -290,7 +290,7 @@ static outcome call(const upload_store *store, const char *directory, const step
         got.result = upload_remove(store, todo->uid, &got.error);
     else if (strcmp(todo->call, "cleanup") == 0) {
         upload_expiry expiry = UPLOAD_EXPIRY_INIT;
-        expiry.unfinished_age = expiry.finished_age = expiry.gone_age = 0;
+        expiry.unfinished_age = expiry.finished_age = expiry.gone_age = UPLOAD_ANY_AGE;
         expiry.dry_run = todo->dry_run;
         got.result = upload_cleanup(store, &expiry, &got.cleaned, &got.error);
     } else if (strcmp(todo->call, "take") == 0)

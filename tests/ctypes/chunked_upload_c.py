@@ -271,7 +271,9 @@ class Library:
 
     def cleanup(self, dry_run: bool) -> dict[str, Any]:
         error, cleaned = c_void_p(), Cleaned(struct_size=ctypes.sizeof(Cleaned))
-        expiry = Expiry(struct_size=ctypes.sizeof(Expiry), dry_run=dry_run)  # ages of 0: everything
+        any_age = 2**64 - 2  # UPLOAD_ANY_AGE
+        ages = dict.fromkeys(("unfinished_age", "finished_age", "gone_age"), any_age)
+        expiry = Expiry(struct_size=ctypes.sizeof(Expiry), dry_run=dry_run, **ages)
         result = self.functions.upload_cleanup(self.store, byref(expiry), byref(cleaned), byref(error))
         if result != UPLOAD_OK:
             return self._failure(result, error)

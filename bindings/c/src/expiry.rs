@@ -14,11 +14,13 @@ use crate::store::upload_store;
 use crate::versioned::Versioned;
 use crate::{args, boundary, versioned};
 
-/// An age that no upload reaches.
+/// An age that no upload reaches; 0 means the same.
 pub const UPLOAD_KEEP: u64 = u64::MAX;
+/// An age that every upload has reached: remove them at once.
+pub const UPLOAD_ANY_AGE: u64 = u64::MAX - 1;
 
 /// What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
-/// they are. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
+/// they are. An age of 0 keeps them. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
 /// you mean. Later versions append members, as to upload_chunk.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -148,7 +150,8 @@ pub unsafe extern "C" fn upload_cleanup(
 impl upload_expiry {
     fn to_engine(self) -> Result<Expiry> {
         let age = |seconds| match seconds {
-            UPLOAD_KEEP => None,
+            0 | UPLOAD_KEEP => None,
+            UPLOAD_ANY_AGE => Some(Duration::ZERO),
             _ => Some(Duration::from_secs(seconds)),
         };
         let defaults = Expiry::older_than(Duration::ZERO);

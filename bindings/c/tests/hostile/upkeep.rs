@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::ptr;
 
-use chunked_upload_c::expiry::{upload_cleaned, upload_cleanup, upload_expiry, upload_remove};
+use chunked_upload_c::expiry::{UPLOAD_ANY_AGE, upload_cleaned, upload_cleanup, upload_expiry, upload_remove};
 use chunked_upload_c::finished::upload_finished_path;
 use chunked_upload_c::list::*;
 use chunked_upload_c::options::*;
@@ -162,7 +162,8 @@ impl Program<'_> {
         };
         let mut expiry = Block::new(expiry_size, self.fill, self.unaligned);
         for member in 1..5 {
-            expiry.put(8 * member, input.number());
+            let any_age = |number| if number == 0 && member < 4 { UPLOAD_ANY_AGE } else { number };
+            expiry.put(8 * member, any_age(input.number()));
         }
         let dry_run = input.number() as i32;
         expiry.put(40, dry_run);
