@@ -25,7 +25,6 @@ def main() -> int:
             except AssertionError as deviation:
                 failures += 1
                 print(f"FAIL  {deviation}")
-    library.close()
     return 1 if failures else 0
 
 

@@ -4,6 +4,8 @@
 mod common;
 #[path = "header/declarations.rs"]
 mod declarations;
+#[path = "header/pointers.rs"]
+mod pointers;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{cc, root, run};
-use declarations::Declarations;
+use declarations::{Declarations, Named};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -95,7 +97,7 @@ fn since(committed: &str) -> BTreeMap<String, String> {
     names
 }
 
-/// All that another language needs to call the library, without parsing C. A line for each declaration.
+/// All that another language needs to call the library, without parsing C. A line for each name.
 fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
     let declared = Declarations::parse(header);
     let layout = layout(&declared);
@@ -103,25 +105,31 @@ fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
     // What is not in the committed file is new in this version.
     let since = |name: &str| format!("\"since\": {}", quoted(since.get(name).map_or(VERSION, String::as_str)));
     let lines = |lines: Vec<String>| format!("[\n    {}\n  ]", lines.join(",\n    "));
-    let values = |values: &[(String, i64)]| {
-        let line = |(name, value): &(String, i64)| {
-            format!("{{\"name\": {}, \"value\": {value}, {}}}", quoted(name), since(name))
-        };
-        lines(values.iter().map(line).collect())
-    };
+    let value =
+        |name: &str, value: &str| format!("{{\"name\": {}, \"value\": {value}, {}}}", quoted(name), since(name));
+    let constants = declared.constants.iter().map(|name| value(name, &layout[name].0.to_string()));
+    let results = declared.results.iter().map(|(name, number)| value(name, &number.to_string()));
     let opaque = declared.opaque.iter().map(|name| format!("{{\"name\": {}, {}}}", quoted(name), since(name)));
     let structs = declared.structs.iter().map(|(name, members)| {
-        let members = members.iter().map(|member| {
+        let lines = members.iter().enumerate().map(|(index, member)| {
             let full = format!("{name}.{}", member.name);
             let (offset, size) = layout[&full];
+            let initial = match layout[&format!("{full}=")].0 {
+                0 if member.ctype.contains('*') => "null".to_owned(),
+                0 if member.ctype.contains('[') => quoted(""),
+                number => number.to_string(),
+            };
             format!(
-                "      {{\"name\": {}, \"type\": {}, \"offset\": {offset}, \"size\": {size}, {}}}",
+                "      {{\"name\": {}, \"type\": {}, \"offset\": {offset}, \"size\": {size}, \"initial\": {initial}, \
+                 \"direction\": {}{}, {}}}",
                 quoted(&member.name),
                 quoted(&member.ctype),
+                quoted(pointers::direction_of_member(name, &member.name)),
+                pointers::member(members, index),
                 since(&full)
             )
         });
-        let members = members.collect::<Vec<_>>().join(",\n");
+        let members = lines.collect::<Vec<_>>().join(",\n");
         let (alignment, size) = layout[name];
         format!(
             "{{\"name\": {}, \"size\": {size}, \"alignment\": {alignment}, {}, \"members\": [\n{members}\n    ]}}",
@@ -130,14 +138,21 @@ fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
         )
     });
     let functions = declared.functions.iter().map(|function| {
-        let parameter =
-            |p: &declarations::Named| format!("{{\"name\": {}, \"type\": {}}}", quoted(&p.name), quoted(&p.ctype));
+        let parameters = function.parameters.iter().enumerate().map(|(index, parameter)| {
+            format!(
+                "\n      {{\"name\": {}, \"type\": {}{}}}",
+                quoted(&parameter.name),
+                quoted(&parameter.ctype),
+                pointers::parameter(function, index, &declared)
+            )
+        });
         format!(
-            "{{\"name\": {}, \"returns\": {}, \"parameters\": [{}], {}}}",
+            "{{\"name\": {}, \"returns\": {}{}, {}, \"parameters\": [{}]}}",
             quoted(&function.name),
             quoted(&function.returns),
-            function.parameters.iter().map(parameter).collect::<Vec<_>>().join(", "),
-            since(&function.name)
+            pointers::returned(function),
+            since(&function.name),
+            parameters.collect::<Vec<_>>().join(",")
         )
     });
     let text = format!(
@@ -145,8 +160,8 @@ fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
          \"results\": {},\n  \"opaque\": {},\n  \"structs\": {},\n  \"functions\": {}\n}}\n",
         quoted(VERSION),
         quoted(&common::soname()),
-        values(&declared.constants),
-        values(&declared.results),
+        lines(constants.collect()),
+        lines(results.collect()),
         lines(opaque.collect()),
         lines(structs.collect()),
         lines(functions.collect()),
@@ -155,17 +170,22 @@ fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Offset and size of every member, and alignment and size of every struct, as a C compiler sees them. That Rust sees the
-/// same is asserted in src/chunk.rs.
+/// Offset and size of every member, and alignment and size of every struct, as a C compiler sees them, and the value of
+/// every constant and, as `struct.member=`, of every member at first. That Rust sees the same is asserted in src/chunk.rs.
 fn layout(declared: &Declarations) -> BTreeMap<String, (usize, usize)> {
     let mut program = String::from("#include <chunked_upload.h>\n#include <stdio.h>\nint main(void) {\n");
     let mut show = |name: &str, first: String, size: String| {
         writeln!(program, "printf(\"{name} %zu %zu\\n\", {first}, {size});").unwrap();
     };
+    for name in &declared.constants {
+        show(name, format!("(size_t)({name})"), format!("sizeof({name})"));
+    }
     for (name, members) in &declared.structs {
+        let init = format!("((const {name})UPLOAD_{}_INIT)", name.trim_start_matches("upload_").to_uppercase());
         show(name, format!("_Alignof({name})"), format!("sizeof({name})"));
-        for member in members {
-            let member = &member.name;
+        for Named { name: member, ctype } in members {
+            let first = if ctype.contains('[') { "[0]" } else { "" };
+            show(&format!("{name}.{member}="), format!("(size_t){init}.{member}{first}"), "(size_t)0".into());
             show(
                 &format!("{name}.{member}"),
                 format!("offsetof({name}, {member})"),

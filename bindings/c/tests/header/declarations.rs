@@ -14,7 +14,8 @@ pub struct Function {
 
 #[derive(Default)]
 pub struct Declarations {
-    pub constants: Vec<(String, i64)>,
+    /// Numbers, by name: what they are only a compiler knows.
+    pub constants: Vec<String>,
     pub results: Vec<(String, i64)>,
     pub opaque: Vec<String>,
     pub structs: Vec<(String, Vec<Named>)>,
@@ -47,14 +48,12 @@ impl Declarations {
         found
     }
 
-    /// `#define NAME integer`, but for the version, which is no promise.
+    /// `#define NAME number`, but for the version, which is no promise, and what is no number.
     fn constant(&mut self, line: &str) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if let ["#define", name, value] = words[..]
-            && let Ok(value) = value.parse()
-            && !name.starts_with("UPLOAD_VERSION")
-        {
-            self.constants.push((name.to_owned(), value));
+        let Some(definition) = line.strip_prefix("#define UPLOAD_") else { return };
+        let name = definition.split_whitespace().next().unwrap();
+        if !name.starts_with("VERSION") && !name.ends_with("_INIT") && name != "MUST_USE" {
+            self.constants.push(format!("UPLOAD_{name}"));
         }
     }
 
