@@ -88,6 +88,12 @@ public:
     /* The name of the code: what a server's clients may see. */
     const char *name() const noexcept { return upload_result_name(code_); }
 
+    /* The HTTP status with which a server would answer. */
+    int http_status() const noexcept { return upload_result_http_status(code_); }
+
+    /* UPLOAD_INVALID_ARGUMENT: what was refused. */
+    std::string parameter() const { return detail::text(upload_error_parameter(facts_.get())); }
+
     /* UPLOAD_IO and UPLOAD_NO_SPACE. The path may hold the whole uid, which is a secret. */
     int os_errno() const noexcept { return upload_error_os_errno(facts_.get()); }
     std::string path() const { return detail::text(upload_error_path(facts_.get())); }
@@ -116,10 +122,23 @@ private:
 
 namespace detail {
 
-inline void check(upload_result code, upload_error *facts = nullptr)
+/* Calls a function whose last parameter takes the error. */
+template <typename Function, typename... Arguments>
+void call(Function *function, Arguments... arguments)
 {
+    upload_error *facts = nullptr;
+    const upload_result code = function(arguments..., &facts);
     if (code != UPLOAD_OK)
         throw error(code, facts);
+}
+
+/* The same for a function that gives a handle through the parameter before. */
+template <typename Handle, typename Function, typename... Arguments>
+owner<Handle> made(Function *function, Arguments... arguments)
+{
+    Handle *handle = nullptr;
+    call(function, arguments..., &handle);
+    return owner<Handle>(handle);
 }
 
 /* A C string ends at its first NUL: a text with one inside must not pass for a shorter one. */
@@ -162,7 +181,32 @@ private:
     std::size_t size_ = 0;
 };
 
-/* One chunk of a file; see upload_chunk. An empty upload_uid starts an upload. */
+/* A copy of bytes: of all that a bytes_view can be made of. */
+class byte_string {
+public:
+    byte_string() = default;
+    byte_string(bytes_view from)
+    {
+        if (from.size() != 0 && from.data() == nullptr)
+            throw error(UPLOAD_INVALID_ARGUMENT, "bytes at NULL");
+        bytes_.assign(static_cast<const char *>(from.data()), from.size());
+    }
+    byte_string(const void *data, std::size_t size) : byte_string(bytes_view(data, size)) {}
+
+    template <typename Bytes, typename = std::enable_if_t<std::is_constructible_v<bytes_view, const Bytes &>>>
+    byte_string(const Bytes &from) : byte_string(bytes_view(from))
+    {
+    }
+
+    const char *data() const noexcept { return bytes_.data(); }
+    std::size_t size() const noexcept { return bytes_.size(); }
+
+private:
+    std::string bytes_;
+};
+
+/* One chunk of a file; see upload_chunk. An empty upload_uid starts an upload. Only the content is a
+ * view: keep it until the chunk was handled. */
 struct chunk {
     std::string upload_uid{};
     std::string file_name{};
@@ -170,7 +214,7 @@ struct chunk {
     std::uint64_t chunk_number = 0;
     std::uint64_t chunk_count = 0;
     bytes_view content{};
-    bytes_view upload_key{};
+    byte_string upload_key{};
     std::string checksum{};
     std::string file_digest{};
 };
@@ -287,55 +331,32 @@ public:
     upload_options *native_handle() const noexcept { return handle_.get(); }
     upload_options *release() noexcept { return handle_.release(); }
 
-    options &max_total_size(std::uint64_t bytes)
-    {
-        return checked(upload_options_set_max_total_size(native_handle(), bytes));
-    }
-    options &max_chunk_count(std::uint64_t chunks)
-    {
-        return checked(upload_options_set_max_chunk_count(native_handle(), chunks));
-    }
-    options &min_free_space(std::uint64_t bytes)
-    {
-        return checked(upload_options_set_min_free_space(native_handle(), bytes));
-    }
-    options &max_store_size(std::uint64_t bytes)
-    {
-        return checked(upload_options_set_max_store_size(native_handle(), bytes));
-    }
-    options &max_uploads(std::uint64_t uploads)
-    {
-        return checked(upload_options_set_max_uploads(native_handle(), uploads));
-    }
-    options &all_owners(bool all = true)
-    {
-        return checked(upload_options_set_all_owners(native_handle(), all ? 1 : 0));
-    }
+    options &max_total_size(std::uint64_t bytes) { return set(upload_options_set_max_total_size, bytes); }
+    options &max_chunk_count(std::uint64_t chunks) { return set(upload_options_set_max_chunk_count, chunks); }
+    options &min_free_space(std::uint64_t bytes) { return set(upload_options_set_min_free_space, bytes); }
+    options &max_store_size(std::uint64_t bytes) { return set(upload_options_set_max_store_size, bytes); }
+    options &max_uploads(std::uint64_t uploads) { return set(upload_options_set_max_uploads, uploads); }
+    options &all_owners(bool all = true) { return set(upload_options_set_all_owners, std::int32_t{all}); }
     options &durability(chunked_upload::durability level)
     {
-        return checked(upload_options_set_durability(native_handle(), static_cast<std::int32_t>(level)));
+        return set(upload_options_set_durability, static_cast<std::int32_t>(level));
     }
     options &prefix(const std::string &text)
     {
-        const char *c_text = detail::c_string(text, UPLOAD_INVALID_ARGUMENT, "prefix contains NUL");
-        return checked(upload_options_set_prefix(native_handle(), c_text));
+        return set(upload_options_set_prefix,
+                   detail::c_string(text, UPLOAD_INVALID_ARGUMENT, "prefix contains NUL"));
     }
-    options &dir_mode(std::uint32_t mode)
-    {
-        return checked(upload_options_set_dir_mode(native_handle(), mode));
-    }
-    options &file_mode(std::uint32_t mode)
-    {
-        return checked(upload_options_set_file_mode(native_handle(), mode));
-    }
+    options &dir_mode(std::uint32_t mode) { return set(upload_options_set_dir_mode, mode); }
+    options &file_mode(std::uint32_t mode) { return set(upload_options_set_file_mode, mode); }
 
 private:
     explicit options(upload_options *handle) noexcept : handle_(handle) {}
 
-    options &checked(upload_result code)
+    template <typename Value>
+    options &set(upload_result (*setter)(upload_options *, Value), Value value)
     {
-        if (code != UPLOAD_OK)
-            throw error(code, "an option's value was refused");
+        if (setter(native_handle(), value) != UPLOAD_OK)
+            detail::call(upload_options_last_error, native_handle());
         return *this;
     }
 
@@ -375,7 +396,7 @@ private:
  *
  *     for (const chunked_upload::listed &upload : store.list())
  *
- * An upload that cannot be read throws in its place; next() then goes on with the one behind it. */
+ * An upload that cannot be read throws in its place; next() then goes on with the upload after it. */
 class list {
 public:
     static list adopt(upload_list *handle) noexcept { return list(handle); }
@@ -384,12 +405,9 @@ public:
 
     std::optional<listed> next()
     {
-        upload_listed *raw = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_list_next(native_handle(), &raw, &facts);
-        detail::check(code, facts);
-        const detail::owner<upload_listed> found(raw);
-        if (!found)
+        const auto found = detail::made<upload_listed>(upload_list_next, native_handle());
+        const upload_listed *raw = found.get();
+        if (raw == nullptr)
             return std::nullopt;
         return listed{detail::text(upload_listed_uid(raw)),      detail::text(upload_listed_file_name(raw)),
                       upload_listed_total_size(raw),             upload_listed_chunk_count(raw),
@@ -398,6 +416,7 @@ public:
 
     struct end_of_list {};
 
+    /* An input iterator, in C++20 too: a list is a range that can be passed through once. */
     class iterator {
     public:
         using iterator_category = std::input_iterator_tag;
@@ -406,6 +425,7 @@ public:
         using pointer = const listed *;
         using reference = const listed &;
 
+        iterator() = default;
         explicit iterator(list &of) : list_(&of), now_(of.next()) {}
         reference operator*() const { return *now_; }
         pointer operator->() const { return &*now_; }
@@ -414,11 +434,20 @@ public:
             now_ = list_->next();
             return *this;
         }
-        bool operator!=(end_of_list) const noexcept { return now_.has_value(); }
+        iterator operator++(int)
+        {
+            iterator before = *this;
+            ++*this;
+            return before;
+        }
+        friend bool operator==(const iterator &at, end_of_list) noexcept { return !at.now_; }
+        friend bool operator==(end_of_list, const iterator &at) noexcept { return !at.now_; }
+        friend bool operator!=(const iterator &at, end_of_list) noexcept { return at.now_.has_value(); }
+        friend bool operator!=(end_of_list, const iterator &at) noexcept { return at.now_.has_value(); }
 
     private:
-        list *list_;
-        std::optional<listed> now_;
+        list *list_ = nullptr;
+        std::optional<listed> now_{};
     };
 
     iterator begin() { return iterator(*this); }
@@ -456,51 +485,36 @@ public:
         raw.checksum = detail::c_string(chunk.checksum, UPLOAD_INVALID_ARGUMENT, "checksum contains NUL");
         raw.file_digest = detail::c_string(chunk.file_digest, UPLOAD_INVALID_ARGUMENT, "file_digest contains NUL");
         upload_receipt answer = UPLOAD_RECEIPT_INIT;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_handle_chunk(native_handle(), &raw, &answer, &facts);
-        detail::check(code, facts);
+        detail::call(upload_handle_chunk, native_handle(), &raw, &answer);
         return receipt{answer.upload_uid, answer.received_all != 0};
     }
 
     /* The assembled file of an upload; see upload_get. */
     finished get(const std::string &uid) const
     {
-        upload_finished *file = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_get(native_handle(), c_uid(uid), &file, &facts);
-        detail::check(code, facts);
-        return finished::adopt(file);
+        return finished::adopt(detail::made<upload_finished>(upload_get, native_handle(), c_uid(uid)).release());
     }
 
     /* A view bound to an owner; see upload_store_for_owner. */
     store for_owner(bytes_view owner) const
     {
-        upload_store *view = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_store_for_owner(native_handle(), owner.data(), owner.size(), &view, &facts);
-        detail::check(code, facts);
-        return store(view);
+        return adopt(
+            detail::made<upload_store>(upload_store_for_owner, native_handle(), owner.data(), owner.size()).release());
     }
 
     /* The uid that an upload with this key has; see upload_uid_for_key. */
     std::string uid_for_key(bytes_view upload_key) const
     {
         char uid[UPLOAD_UID_SIZE];
-        upload_error *facts = nullptr;
-        const upload_result code =
-            upload_uid_for_key(native_handle(), upload_key.data(), upload_key.size(), uid, &facts);
-        detail::check(code, facts);
+        detail::call(upload_uid_for_key, native_handle(), upload_key.data(), upload_key.size(), uid);
         return uid;
     }
 
     /* What is known of an upload, with the chunks that are missing from from_chunk on; see upload_inspect. */
     inspection inspect(const std::string &uid, std::uint64_t from_chunk = 0) const
     {
-        upload_inspection *raw = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_inspect(native_handle(), c_uid(uid), from_chunk, &raw, &facts);
-        detail::check(code, facts);
-        const detail::owner<upload_inspection> owner(raw);
+        const auto answer = detail::made<upload_inspection>(upload_inspect, native_handle(), c_uid(uid), from_chunk);
+        const upload_inspection *raw = answer.get();
         inspection seen;
         seen.uid = detail::text(upload_inspection_uid(raw));
         seen.file_name = detail::text(upload_inspection_file_name(raw));
@@ -520,11 +534,8 @@ public:
     /* Reads what is stored again; see upload_verify. */
     verification verify(const std::string &uid) const
     {
-        upload_verification *raw = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_verify(native_handle(), c_uid(uid), &raw, &facts);
-        detail::check(code, facts);
-        const detail::owner<upload_verification> owner(raw);
+        const auto answer = detail::made<upload_verification>(upload_verify, native_handle(), c_uid(uid));
+        const upload_verification *raw = answer.get();
         verification found;
         found.phase = static_cast<phase>(upload_verification_phase(raw));
         found.checked_count = upload_verification_checked_count(raw);
@@ -538,19 +549,14 @@ public:
     finished move_to(const std::string &uid, const std::string &destination, bool overwrite = false) const
     {
         const char *c_path = detail::c_string(destination, UPLOAD_INVALID_ARGUMENT, "destination contains NUL");
-        upload_finished *file = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_move_to(native_handle(), c_uid(uid), c_path, overwrite ? 1 : 0, &file, &facts);
-        detail::check(code, facts);
-        return finished::adopt(file);
+        auto file = detail::made<upload_finished>(upload_move_to, native_handle(), c_uid(uid), c_path, overwrite ? 1 : 0);
+        return finished::adopt(file.release());
     }
 
     /* Removes an upload, whatever it is; see upload_remove. */
     void remove(const std::string &uid) const
     {
-        upload_error *facts = nullptr;
-        const upload_result code = upload_remove(native_handle(), c_uid(uid), &facts);
-        detail::check(code, facts);
+        detail::call(upload_remove, native_handle(), c_uid(uid));
     }
 
     /* Removes what nobody has used for long; see upload_cleanup. */
@@ -563,20 +569,14 @@ public:
         raw.max_removals = what.max_removals;
         raw.dry_run = what.dry_run ? 1 : 0;
         upload_cleaned answer = UPLOAD_CLEANED_INIT;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_cleanup(native_handle(), &raw, &answer, &facts);
-        detail::check(code, facts);
+        detail::call(upload_cleanup, native_handle(), &raw, &answer);
         return cleaned{answer.unfinished, answer.finished, answer.gone, answer.leftovers, answer.failed, answer.more != 0};
     }
 
     /* The uploads that this store sees; see upload_list_open. */
     chunked_upload::list list() const
     {
-        upload_list *uploads = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_list_open(native_handle(), &uploads, &facts);
-        detail::check(code, facts);
-        return chunked_upload::list::adopt(uploads);
+        return chunked_upload::list::adopt(detail::made<upload_list>(upload_list_open, native_handle()).release());
     }
 
 private:
@@ -596,13 +596,9 @@ private:
     }
 
     store(const std::string &path, const upload_options *with)
+        : handle_(detail::made<upload_store>(
+              upload_store_open, detail::c_string(path, UPLOAD_INVALID_ARGUMENT, "path contains NUL"), with))
     {
-        const char *c_path = detail::c_string(path, UPLOAD_INVALID_ARGUMENT, "path contains NUL");
-        upload_store *handle = nullptr;
-        upload_error *facts = nullptr;
-        const upload_result code = upload_store_open(c_path, with, &handle, &facts);
-        detail::check(code, facts);
-        handle_.reset(handle);
     }
 
     detail::owner<upload_store> handle_;
@@ -610,6 +606,9 @@ private:
 
 /* The version of the library that runs; that of the headers is UPLOAD_VERSION. */
 inline std::string version() { return upload_version(); }
+
+/* The same as a number, such as UPLOAD_VERSION_NUMBER. */
+inline std::uint32_t version_number() noexcept { return upload_version_number(); }
 
 namespace detail {
 

@@ -4,5 +4,6 @@
 
 int main()
 {
-    return chunked_upload::version() == UPLOAD_VERSION ? 0 : 1;
+    const bool same = chunked_upload::version() == UPLOAD_VERSION;
+    return same && chunked_upload::version_number() == UPLOAD_VERSION_NUMBER ? 0 : 1;
 }

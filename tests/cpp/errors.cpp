@@ -41,7 +41,8 @@ static void check_states(const cu::store &store)
 
 static void check_arguments(const cu::store &store, const std::string &directory)
 {
-    failure(UPLOAD_INVALID_ARGUMENT, [&] { store.handle_chunk(chunk_of("", 3, 0, 0, "abc")); });
+    const auto no_chunks = [&] { store.handle_chunk(chunk_of("", 3, 0, 0, "abc")); };
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, no_chunks).parameter() == "chunk_count");
     failure(UPLOAD_NOT_FOUND, [&] { store.get("no uid"); });
     failure(UPLOAD_INVALID_ARGUMENT, [] { cu::store(""); });
 
@@ -56,8 +57,11 @@ static void check_arguments(const cu::store &store, const std::string &directory
     failure(UPLOAD_NOT_FOUND, [&] { store.get(uid + nul); });
     failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::store(directory + nul); });
     failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::options().prefix(nul); });
-    failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().prefix("a/b"); });
-    failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().durability(static_cast<cu::durability>(3)); });
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().prefix("a/b"); }).parameter() == "prefix");
+    const cu::error refused =
+        failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().durability(static_cast<cu::durability>(3)); });
+    CHECK(refused.parameter() == "durability" && std::string_view(refused.what()).find('3') != std::string::npos);
+    CHECK(refused.http_status() == 400);
 }
 
 // The facts live as long as the last copy of the exception.
@@ -81,7 +85,7 @@ static void check_lifetime(const std::string &directory)
         const cu::store store(directory + "/full", cu::options().min_free_space(UINT64_MAX));
         store.handle_chunk(chunk_of("", 3, 0, 1, "abc"));
     });
-    CHECK(full.os_errno() == ENOSPC);
+    CHECK(full.os_errno() == ENOSPC && full.http_status() == 507 && full.parameter().empty());
     const std::runtime_error &standard = full;
     CHECK(std::string_view(standard.what()) == full.what());
 }

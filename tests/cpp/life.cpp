@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string_view>
+#include <vector>
 
 namespace cu = chunked_upload;
 
@@ -34,6 +35,15 @@ int main(int argc, char **argv)
     CHECK(seen.received_count == 1 && seen.received_size == 3 && seen.phase == cu::phase::receiving);
     CHECK(seen.missing.size() == 1 && seen.missing[0].first == 0 && seen.missing[0].count == 1 && !seen.next_chunk);
     CHECK(std::chrono::system_clock::now() - seen.last_activity < std::chrono::minutes(1));
+    // The key is a copy: what it was made of may be gone.
+    chunk.upload_key = cu::byte_string();
+    chunk.upload_key = std::string(key);
+    CHECK(store.handle_chunk(chunk).upload_uid == uid);
+    chunk.upload_key = std::vector<unsigned char>(key.begin(), key.end());
+    CHECK(store.handle_chunk(chunk).upload_uid == uid && store.uid_for_key(chunk.upload_key) == uid);
+    chunk.upload_key = cu::bytes_view(key.data(), key.size());
+    CHECK(store.handle_chunk(chunk).upload_uid == uid);
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { chunk.upload_key = {nullptr, 3}; }).parameter().empty());
     CHECK(store.inspect(uid, 1).missing.empty());
     CHECK(store.verify(uid).checked_count == 1);
 
