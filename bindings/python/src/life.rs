@@ -67,7 +67,7 @@ fn listed<'py>(py: Python<'py>, listed: &engine::Listed) -> Answer<'py> {
     make(py, "Listed", arguments)
 }
 
-/// The uploads of a store, one after the other, each looked at when it is asked for.
+/// The iterator that Store.list returns: the uploads of a store, each read when it is asked for.
 #[pyclass(frozen, module = "chunked_upload._core")]
 pub struct Uploads(Mutex<engine::List>);
 

@@ -10,9 +10,10 @@ use pyo3::types::{PyString, PyType};
 #[pyclass(frozen, eq, hash, get_all, module = "chunked_upload")]
 #[derive(PartialEq, Hash)]
 pub struct Receipt {
-    /// str: the upload this chunk belongs to. A secret: whoever knows it may add to the upload and ask for its file.
+    /// The uid of the upload that this chunk belongs to. A secret: a client that knows it may add to the
+    /// upload and ask for its file.
     upload_uid: String,
-    /// bool: whether all chunks are there, as far as this call can tell. A hint: Store.get decides.
+    /// Whether all chunks are there, as far as this call can tell. A hint: Store.get decides.
     received_all: bool,
 }
 
@@ -20,15 +21,17 @@ pub struct Receipt {
 #[pyclass(frozen, eq, hash, get_all, module = "chunked_upload")]
 #[derive(PartialEq, Hash)]
 pub struct Upload {
-    /// str: the upload's uid. A secret.
+    /// The upload's uid. A secret.
     uid: String,
-    /// str: where the file lies, absolute; decoded like os.fsdecode does. You may read it, rename it or remove it.
+    /// The absolute path of the file, decoded as os.fsdecode does. You may read the file, rename it or
+    /// remove it.
     path: OsString,
-    /// str: what the first chunk said, verbatim: whatever the client liked, so never use it in a path unchecked.
+    /// The name that the first chunk gave, verbatim. A client may send any name: never use it in a path
+    /// unchecked.
     file_name: String,
-    /// int: bytes in the file.
+    /// Bytes in the file.
     total_size: u64,
-    /// int: CRC-32C of the whole file, from the checksums taken as the chunks arrived.
+    /// CRC-32C of the whole file, from the checksums taken as the chunks arrived.
     crc32c: u32,
 }
 

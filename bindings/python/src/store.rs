@@ -18,50 +18,46 @@ use crate::numbers::Number;
 use crate::results::{Receipt, Upload};
 use crate::text::Text;
 
-/// A directory in which files are received in numbered chunks.
+/// A directory that receives files in numbered chunks.
 ///
-/// Opening creates nothing: the directory's last component is made by the first upload. A store is a path and options,
-/// nothing more: any thread, process or forked child may handle any chunk of any upload, with its own Store or with
-/// one made before the fork. Immutable, compares by value, can be pickled.
+/// Opening creates nothing: the first upload makes the directory's last component. A store is a path and
+/// options: any thread, process or forked child may handle any chunk of any upload, with its own Store or
+/// with one made before the fork. A Store is immutable, compares by value, and can be pickled.
 ///
-/// Parameters
-/// ----------
-/// root : str or os.PathLike
-///     The directory; made by the first chunk, in a parent that must exist by then. Symbolic links are resolved now. A
-///     link that is later put in the place of the directory is refused with Io. These are refused with Io, too: network
-///     file systems; file systems without a journal (ext2, ext4 made without one) at the levels above "process"; and a
-///     directory that another user could exchange. Another user could exchange it if all users may write into it and it
-///     is not sticky, or if another user made it below a directory like /tmp.
-/// max_total_size : int, bytes, default 0
-///     The largest total_size of a new upload; 0 means no limit.
-/// max_chunk_count : int, default 1,000,000
-///     The largest chunk_count of a new upload; 0 means no limit. A chunk takes 32 bytes on disk beside its content.
-/// min_free_space : int, bytes, default 16 MiB
-///     What must stay free on the file system after a new upload's declared size.
-/// max_store_size : int, bytes, default 0
-///     The most bytes that all uploads together may take on disk; 0 means no limit. An upload counts until its file is
-///     taken, with its declared size, its table of chunks, and 4 KiB for its directory. All programs that use a store
-///     should give the same limit. A file that was taken without a call makes room a second later, at the latest.
-///     Chunks of wrong sizes can make an upload take three times its size on disk, and four times during get: against
-///     hostile clients give a quarter of the room.
-/// max_uploads : int, default 0
-///     The most uploads in the store, of all owners together; 0 means no limit. An upload counts until its file is
-///     taken.
-/// durability : "process", "complete" or "chunk", default "process"
-///     What survives. "process": every acknowledged chunk survives the death of every process, at any instant.
-///     "complete": also, the finished file survives power loss once get returned. "chunk": also, every acknowledged
-///     chunk survives power loss. At every level get answers only the right bytes.
-/// prefix : str, default ""
-///     What stands before the uid in the names of the uploads' directories: up to 64 bytes, no "/".
-/// dir_mode, file_mode : int, default 0o700 and 0o600
-///     Permissions, whatever the umask; at least the defaults' bits.
-/// all_owners : bool, default False
-///     Whether this store sees the uploads of every owner, as an administrator's tool does.
-/// owner : bytes-like or None, default None
-///     To whom this store is bound: see for_owner.
+/// Args:
+///     root: The directory, a str or os.PathLike. The first chunk makes it, in a parent that must exist by
+///         then. Symbolic links are resolved now. A link that is later put in the place of the directory is
+///         refused with Io. These are refused with Io, too: network file systems; file systems without a
+///         journal (ext2, ext4 made without one) at the levels above "process"; and a directory that
+///         another user could exchange. Another user could exchange it if all users may write into it and
+///         it is not sticky, or if another user made it below a directory like /tmp.
+///     max_total_size: The largest total_size of a new upload, in bytes; 0 means no limit.
+///     max_chunk_count: The largest chunk_count of a new upload; 0 means no limit. A chunk takes 32 bytes
+///         on disk besides its content.
+///     min_free_space: How many bytes must stay free on the file system after a new upload's declared size.
+///         The default is 16 MiB.
+///     max_store_size: The most bytes that all uploads together may take on disk; 0 means no limit. An
+///         upload counts until its file is taken, with its declared size, its table of chunks, and 4 KiB
+///         for its directory. All programs that use a store should give the same limit. A file that was
+///         taken without a call makes room at most a second later. Chunks of wrong sizes can make an upload
+///         take three times its size on disk, and four times during get: against hostile clients set the
+///         limit to a quarter of the room.
+///     max_uploads: The most uploads in the store, of all owners together; 0 means no limit. An upload
+///         counts until its file is taken.
+///     durability: What survives. "process": every acknowledged chunk survives the death of every process,
+///         at any instant. "complete": also, the finished file survives power loss after get has returned.
+///         "chunk": also, every acknowledged chunk survives power loss. At every level get answers only the
+///         right bytes.
+///     prefix: What precedes the uid in the names of the uploads' directories: up to 64 bytes, no "/".
+///     dir_mode: Permissions of directories, whatever the umask; at least the bits of the default.
+///     file_mode: Permissions of files, likewise.
+///     all_owners: Whether this store sees the uploads of every owner, as an administrator's tool does.
+///     owner: The owner of this store's uploads, in bytes; see for_owner.
 ///
-/// Raises InvalidArgument for a value no store can work with, Io for a network file system. Whether uploads can be made
-/// in the directory, the first chunk tells.
+/// Raises:
+///     InvalidArgument: A value that no store can work with.
+///     Io: A file system or a directory that is refused, see root. If uploads cannot be made in the
+///         directory, the first chunk reports it.
 #[pyclass(frozen, module = "chunked_upload")]
 pub struct Store(engine::Store);
 
@@ -130,46 +126,51 @@ impl Store {
         })
     }
 
-    /// Receive one chunk. Chunks come in any order, from several threads, processes and connections at once, and more
-    /// than once.
+    /// Receive one chunk.
     ///
-    /// Parameters
-    /// ----------
-    /// content : bytes-like
-    ///     The chunk's bytes; may be empty. bytes (and a memoryview of bytes) are read in place, anything else with a
-    ///     contiguous buffer is copied first.
-    /// upload_uid : str or None
-    ///     Empty or None starts an upload; later chunks carry what the first one's receipt says.
-    /// file_name : str or None
-    ///     The client's name for the file: kept as metadata, never used in a path. The first chunk's stands, later ones
-    ///     may leave it out. At most 4,096 bytes of UTF-8, no NUL.
-    /// total_size : int, bytes, 0 to 2^63 - 1
-    ///     Size of the whole file. The same in each chunk of an upload.
-    /// chunk_number : int, from 0, below chunk_count
-    ///     Which chunk this is.
-    /// chunk_count : int, 1 to 2^63 - 1
-    ///     How many chunks there are. The same in each chunk of an upload.
-    /// upload_key : str, bytes-like or None
-    ///     A name for the upload that the client made, in place of an upload_uid: chunks with the same key join one upload,
-    ///     whichever comes first and however often it is sent. Up to 256 bytes; at least 16, which nobody can guess, unless
-    ///     the store has an owner. Not looked at when there is an upload_uid.
-    /// checksum : str or None
-    ///     Checksums of content as in the header field Content-Digest (RFC 9530): "crc32c=:...:" or "sha-256=:...:", base64
-    ///     between the colons, or both with a comma.
-    /// file_digest : str or None
-    ///     A checksum of the whole file in the same form, as in Repr-Digest; compared when the upload is completed. The first
-    ///     chunk's stands, later ones may leave it out or repeat it.
+    /// Chunks may come in any order, repeatedly, and from several threads, processes and connections at once.
     ///
-    /// Returns a Receipt: the chunk is stored, and stays stored if every process dies now.
+    /// Args:
+    ///     content: The chunk's bytes, which may be empty. bytes (and a memoryview of bytes) are read in place;
+    ///         any other contiguous buffer is copied first.
+    ///     upload_uid: Empty or None starts an upload. Later chunks carry the upload_uid of the first one's
+    ///         receipt.
+    ///     file_name: The client's name for the file: kept as metadata, never used in a path. The name that
+    ///         comes with the first chunk stays; later chunks may leave it out. At most 4,096 bytes of UTF-8,
+    ///         no NUL.
+    ///     total_size: The size of the whole file in bytes, 0 to 2^63 - 1. The same in each chunk of an upload.
+    ///     chunk_number: The number of this chunk, from 0, below chunk_count.
+    ///     chunk_count: How many chunks there are, 1 to 2^63 - 1. The same in each chunk of an upload.
+    ///     upload_key: A name for the upload that the client made, a str or bytes, in place of an upload_uid:
+    ///         all chunks with the same key join one upload, in any order and however often they are sent. Up
+    ///         to 256 bytes. Without an owner of the store, a key needs at least 16 unguessable bytes. Ignored
+    ///         if there is an upload_uid.
+    ///     checksum: Checksums of content, written as in the header field Content-Digest (RFC 9530):
+    ///         "crc32c=:...:" or "sha-256=:...:", base64 between the colons, or both with a comma.
+    ///     file_digest: A checksum of the whole file in the same form, as in Repr-Digest. It is compared when
+    ///         the upload is completed. The digest that comes with the first chunk stays; later chunks may
+    ///         leave it out or repeat it.
     ///
-    /// Raises InvalidArgument (the request contradicts itself), LimitExceeded, NotFound (no such upload, or no uid at
-    /// all), Conflict (other total_size or chunk_count than the first chunk's; other bytes for a complete upload),
-    /// ChecksumMismatch (content does not have its checksum), Gone (the file was taken away), NoSpace (the upload can be resumed), Io, Internal. A refused chunk stores
-    /// nothing. Other bytes for a chunk of an upload that is not complete replace it; should that fail with NoSpace or
-    /// Io, the chunk may be missing afterwards.
+    /// Returns:
+    ///     A Receipt. The chunk is stored, and stays stored if every process dies now.
     ///
-    /// Blocks for as long as the disk takes, without the GIL; cannot be interrupted. In asyncio:
-    /// await asyncio.to_thread(store.handle_chunk, content, ...).
+    /// Raises:
+    ///     InvalidArgument: The request contradicts itself.
+    ///     LimitExceeded: A limit of the store, or the chunks of this upload are too large together.
+    ///     NotFound: The upload_uid is unknown, malformed, or of an upload of another owner.
+    ///     Conflict: Another total_size, chunk_count or file_digest than the first chunk's, or other bytes for
+    ///         a complete upload.
+    ///     ChecksumMismatch: The content does not have its checksum.
+    ///     Gone: The file was taken away.
+    ///     NoSpace: The disk is full. The upload can be resumed.
+    ///     Io: The operating system refused.
+    ///     Internal: A defect of this library.
+    ///
+    /// A refused chunk stores nothing. Other bytes for a chunk of an upload that is not complete replace the
+    /// earlier ones; if that fails with NoSpace or Io, the chunk may be missing afterwards.
+    ///
+    /// Blocks for as long as the disk takes, without the GIL; cannot be interrupted. In asyncio: await
+    /// asyncio.to_thread(store.handle_chunk, content, ...).
     #[pyo3(
         signature = (
             content, *, upload_uid = Some(Text::Default("")), file_name = None, total_size, chunk_number, chunk_count,
@@ -213,41 +214,67 @@ impl Store {
         })
     }
 
-    /// The finished file of an upload. May be asked again, and by several processes at once: each gets the same path.
+    /// Return the finished file of an upload; complete the upload first if necessary.
     ///
-    /// Parameters
-    /// ----------
-    /// uid : str
-    ///     What the receipts said.
+    /// The call may be repeated, by several processes at once: each gets the same path.
     ///
-    /// Returns an Upload. Its file is yours: read it, rename it to where you want it, or remove it.
+    /// Args:
+    ///     uid: The upload_uid of the receipts.
     ///
-    /// Raises Incomplete (chunks are missing: missing_count, first_missing), SizeMismatch (all are there, but do not
-    /// add up to total_size; sending the wrong ones again repairs it), ChecksumMismatch (the file does not have the
-    /// file_digest that was declared; likewise), NotFound, Gone (the file was taken away),
-    /// NoSpace, Io, Internal.
+    /// Returns:
+    ///     An Upload. Its file is yours: read it, rename it to where you want it, or remove it.
     ///
-    /// Usually takes microseconds to milliseconds, whatever the file's size. After a reboot, or for chunks that were
-    /// uneven and out of order, it reads the file once. Without the GIL; cannot be interrupted, but a get that was
-    /// killed half-way continues where it stopped.
+    /// Raises:
+    ///     Incomplete: Chunks are missing: missing_count, first_missing.
+    ///     SizeMismatch: All chunks are there, but their sizes do not add up to total_size. Sending the wrong
+    ///         ones again repairs it.
+    ///     ChecksumMismatch: The file does not have the file_digest that was declared. Sending chunks again can
+    ///         repair it.
+    ///     NotFound: There is no such upload.
+    ///     Gone: The file was taken away.
+    ///     NoSpace: The disk is full.
+    ///     Io: The operating system refused.
+    ///     Internal: A defect of this library.
+    ///
+    /// Usually takes microseconds to milliseconds, whatever the file's size. After a reboot, or if chunks of
+    /// uneven sizes came out of order, it reads the file once. Runs without the GIL; cannot be interrupted. If
+    /// a get is killed, the next one continues where it stopped.
     fn get(&self, py: Python<'_>, uid: Text) -> PyResult<Upload> {
         guard(|| py.detach(|| self.0.get(uid.replaced())).map(Upload::from).map_err(exception))
     }
 
-    /// A view of this store bound to an owner: any bytes that name who is calling, 1 to 1,024: a user's id, say.
+    /// Return a view of this store that is bound to an owner.
     ///
-    /// Uploads that are made through it are NotFound through every other store, just as if they did not exist; through it all
-    /// others are. Of the owner only a keyed digest is kept on disk.
+    /// Uploads that are made through it are NotFound through every other store, as if they did not exist. All
+    /// other uploads are NotFound through it. The disk holds only a keyed digest of the owner.
     ///
-    /// Raises InvalidArgument for no bytes, or too many.
+    /// Args:
+    ///     owner: 1 to 1,024 bytes that identify the caller, for example a user's id.
+    ///
+    /// Returns:
+    ///     A Store with the same root and options.
+    ///
+    /// Raises:
+    ///     InvalidArgument: No bytes, or too many.
     fn for_owner(&self, owner: Owner) -> PyResult<Store> {
         guard(|| self.0.for_owner(owner.0.as_slice()).map(Store).map_err(exception))
     }
 
-    /// The uid of the upload that was or would be made with this upload_key through this store. Makes no upload; the first
-    /// use of a key makes the store's directory and its secret, if need be.
+    /// Return the uid of the upload that this upload_key names in this store, whether it was made or not.
     ///
-    /// Raises InvalidArgument (empty, too long, or too short without an owner), NoSpace, Io.
+    /// Makes no upload. The first use of a key makes the store's directory and its secret, if they do not
+    /// exist.
+    ///
+    /// Args:
+    ///     upload_key: As in handle_chunk.
+    ///
+    /// Returns:
+    ///     The uid.
+    ///
+    /// Raises:
+    ///     InvalidArgument: The key is empty, too long, or too short for a store without an owner.
+    ///     NoSpace: The disk is full.
+    ///     Io: The operating system refused.
     fn uid_for_key(&self, py: Python<'_>, upload_key: Key) -> PyResult<String> {
         guard(|| {
             let key = upload_key.get()?;
@@ -255,12 +282,22 @@ impl Store {
         })
     }
 
-    /// What is known of an upload, with the chunks that are missing from from_chunk on: all a client needs to go on after a
-    /// break. Takes no lock, changes nothing.
+    /// Return what is known of an upload: all that a client needs to continue after a break.
     ///
-    /// Returns an Inspection. Where more than 1,000 ranges of chunks are missing, its next_chunk says from where to ask again.
+    /// Takes no lock, changes nothing.
     ///
-    /// Raises NotFound, Io. An upload whose file was taken is no error here: its phase is "gone".
+    /// Args:
+    ///     uid: The upload_uid of the receipts.
+    ///     from_chunk: The lowest chunk number whose absence is reported.
+    ///
+    /// Returns:
+    ///     An Inspection. If more than 1,000 ranges of chunks are missing, its next_chunk is the from_chunk of
+    ///     the next call. An upload whose file was taken is no error here: its phase is "gone".
+    ///
+    /// Raises:
+    ///     InvalidArgument: A negative number, or a too large one.
+    ///     NotFound: There is no such upload.
+    ///     Io: The operating system refused.
     #[pyo3(signature = (uid, from_chunk = Number::from(0_u32)), text_signature = "($self, uid, from_chunk=0)")]
     fn inspect<'py>(&self, py: Python<'py>, uid: Text, from_chunk: Number) -> PyResult<Bound<'py, PyAny>> {
         guard(|| {
@@ -270,11 +307,21 @@ impl Store {
         })
     }
 
-    /// Read what is stored of an upload again, and compare it with the checksums taken when it arrived. Damaged chunks of an
-    /// unfinished upload are missing from then on, so that they can be sent again; of a finished file they are only
-    /// reported.
+    /// Read the stored bytes of an upload, and compare them with the checksums taken at their arrival.
     ///
-    /// Returns a Verification. Raises NotFound, Gone, Io.
+    /// Damaged chunks of an unfinished upload are missing afterwards, so that they can be sent again. Damaged
+    /// chunks of a finished file are only reported.
+    ///
+    /// Args:
+    ///     uid: The upload_uid of the receipts.
+    ///
+    /// Returns:
+    ///     A Verification.
+    ///
+    /// Raises:
+    ///     NotFound: There is no such upload.
+    ///     Gone: The file was taken away.
+    ///     Io: The operating system refused.
     fn verify<'py>(&self, py: Python<'py>, uid: Text) -> PyResult<Bound<'py, PyAny>> {
         guard(|| {
             let found = py.detach(|| self.0.verify(uid.replaced())).map_err(exception)?;
@@ -282,24 +329,30 @@ impl Store {
         })
     }
 
-    /// Put the finished file at its permanent place, completing the upload if need be. From then on it is Gone.
+    /// Put the finished file at its permanent place; complete the upload first if necessary.
     ///
-    /// Parameters
-    /// ----------
-    /// uid : str
-    ///     What the receipts said.
-    /// destination : str or os.PathLike
-    ///     A path with a file name; relative ones are taken from the present working directory.
-    /// overwrite : bool, default False
-    ///     Whether to replace what stands there.
+    /// Afterwards the upload is Gone.
     ///
-    /// Returns an Upload whose path is the destination. A rename where that is possible; otherwise a copy, which
-    /// appears when it is whole, and goes on where it was if it was cut off. May be repeated after a crash: the same
-    /// destination succeeds again while the file is there and has its size. Of several callers with different
-    /// destinations one succeeds. A copy that was begun at another destination is removed. If it cannot be removed, the
-    /// call succeeds, and a file .upload-*.part stays there.
+    /// A rename where that is possible. Otherwise a copy, which appears when it is whole, and which a repeated
+    /// call continues. The call may be repeated after a crash: the same destination succeeds again while the
+    /// file is there and has its size. Of several callers with different destinations one succeeds. A copy that
+    /// was begun at another destination is removed. If it cannot be removed, the call succeeds, and a file
+    /// .upload-*.part stays there.
     ///
-    /// Raises what get raises; Gone if it was moved elsewhere or taken; Io with errno EEXIST if something is there.
+    /// Args:
+    ///     uid: The upload_uid of the receipts.
+    ///     destination: A path with a file name, a str or os.PathLike. A relative one starts at the working
+    ///         directory.
+    ///     overwrite: Whether to replace a file that is there.
+    ///
+    /// Returns:
+    ///     An Upload whose path is the destination.
+    ///
+    /// Raises:
+    ///     InvalidArgument: The destination has no file name, or lies in the store.
+    ///     Gone: The file was moved elsewhere, or taken.
+    ///     Io: The operating system refused; errno is EEXIST if something is at the destination.
+    ///     Error: Any error that get raises.
     #[pyo3(signature = (uid, destination, *, overwrite = false))]
     fn move_to(&self, py: Python<'_>, uid: Text, destination: &Bound<'_, PyAny>, overwrite: bool) -> PyResult<Upload> {
         guard(|| {
@@ -308,31 +361,42 @@ impl Store {
         })
     }
 
-    /// Remove an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
+    /// Remove an upload with all its files, in whatever phase it is.
     ///
-    /// Raises NotFound, Io. If Io names a file .upload-*.part, the upload was removed, but this file stays: a copy to
-    /// another file system that move_to had begun.
+    /// Waits for calls that are working on it.
+    ///
+    /// Args:
+    ///     uid: The upload_uid of the receipts.
+    ///
+    /// Raises:
+    ///     NotFound: There is no such upload.
+    ///     Io: The operating system refused. If the error names a file .upload-*.part, the upload was removed,
+    ///         but this file stays: a copy to another file system that move_to had begun.
     fn remove(&self, py: Python<'_>, uid: Text) -> PyResult<()> {
         guard(|| py.detach(|| self.0.remove(uid.replaced())).map_err(exception))
     }
 
-    /// Remove uploads without activity for some time, and what crashes left; never one that a call is working on, in whatever
-    /// process. Nothing does so by itself. Sees what this store sees: for the uploads of all owners, open it with all_owners.
+    /// Remove uploads without activity for some time, and what crashes left.
     ///
-    /// Parameters
-    /// ----------
-    /// older_than : float (seconds), datetime.timedelta or None
-    ///     The age of uploads that are not finished; None keeps them.
-    /// finished : the same
-    ///     The age of finished uploads whose file was not taken. Left out: older_than.
-    /// gone : the same
-    ///     The age of the records of uploads whose file was taken. Left out: older_than.
-    /// limit : int, default 1,000
-    ///     How many to remove at the most in this call.
-    /// dry_run : bool, default False
-    ///     Whether to tell only what would be removed.
+    /// Never removes an upload that a call is working on, in any process.
     ///
-    /// Returns Cleaned. What could not be removed is counted there. Raises Io if the store cannot be read.
+    /// Nothing expires by itself. A cleanup sees what this store sees: to clean up the uploads of all owners,
+    /// open the store with all_owners.
+    ///
+    /// Args:
+    ///     older_than: The age of uploads that are not finished: seconds, a datetime.timedelta, or None, which
+    ///         keeps them.
+    ///     finished: The age of finished uploads whose file was not taken. Left out: older_than.
+    ///     gone: The age of the records of uploads whose file was taken. Left out: older_than.
+    ///     limit: The most uploads to remove in this call.
+    ///     dry_run: Whether to only tell what would be removed.
+    ///
+    /// Returns:
+    ///     Cleaned. Uploads that could not be removed are counted there.
+    ///
+    /// Raises:
+    ///     InvalidArgument: A negative age, or a number that is none.
+    ///     Io: The store cannot be read.
     #[pyo3(
         signature = (
             older_than, *, finished = Age::Same, gone = Age::Same, limit = Number::from(1000_u32), dry_run = false
@@ -365,82 +429,87 @@ impl Store {
         })
     }
 
-    /// The uploads in the store, in no particular order, each looked at when it is asked for. What is not an upload is
-    /// skipped; a store that does not exist yet is empty.
+    /// Iterate over the uploads in the store, in no particular order; each is read when it is asked for.
     ///
-    /// Returns an iterator of Listed. Raises Io if the store cannot be read; an upload that cannot be read raises in its
-    /// place, and next() goes on with the one behind it.
+    /// What is not an upload is skipped. A store that does not exist yet is empty.
+    ///
+    /// Returns:
+    ///     An iterator that yields a Listed for each upload.
+    ///
+    /// Raises:
+    ///     Io: The store cannot be read. For an upload that cannot be read the iterator raises Io, and next()
+    ///         then continues with the following upload.
     fn list(&self, py: Python<'_>) -> PyResult<Uploads> {
         guard(|| py.detach(|| self.0.list()).map(Uploads::new).map_err(exception))
     }
 
-    /// bytes or None: to whom this store is bound.
+    /// The owner that this store is bound to, or None.
     #[getter]
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.0.owner().map(|owner| PyBytes::new(py, owner))
     }
 
-    /// int: the most bytes that all uploads together may take on disk; 0 means no limit.
+    /// The most bytes that all uploads together may take on disk; 0 means no limit.
     #[getter]
     fn max_store_size(&self) -> u64 {
         self.0.options().max_store_size
     }
 
-    /// int: the most uploads in the store; 0 means no limit.
+    /// The most uploads in the store; 0 means no limit.
     #[getter]
     fn max_uploads(&self) -> u64 {
         self.0.options().max_uploads
     }
 
-    /// bool: whether this store sees the uploads of every owner.
+    /// Whether this store sees the uploads of every owner.
     #[getter]
     fn all_owners(&self) -> bool {
         self.0.options().all_owners
     }
 
-    /// str: the directory, absolute.
+    /// The directory, as an absolute path.
     #[getter]
     fn root(&self) -> OsString {
         self.0.root().as_os_str().to_owned()
     }
 
-    /// int: the largest total_size of a new upload, in bytes; 0 means no limit.
+    /// The largest total_size of a new upload, in bytes; 0 means no limit.
     #[getter]
     fn max_total_size(&self) -> u64 {
         self.0.options().max_total_size
     }
 
-    /// int: the largest chunk_count of a new upload; 0 means no limit.
+    /// The largest chunk_count of a new upload; 0 means no limit.
     #[getter]
     fn max_chunk_count(&self) -> u64 {
         self.0.options().max_chunk_count
     }
 
-    /// int: bytes that must stay free after a new upload's declared size.
+    /// How many bytes must stay free after a new upload's declared size.
     #[getter]
     fn min_free_space(&self) -> u64 {
         self.0.options().min_free_space
     }
 
-    /// str: "process", "complete" or "chunk".
+    /// What survives: "process", "complete" or "chunk".
     #[getter]
     fn durability(&self) -> &'static str {
         self.0.options().durability.name()
     }
 
-    /// str: what stands before the uid in directory names.
+    /// What precedes the uid in the names of directories.
     #[getter]
     fn prefix(&self) -> &str {
         &self.0.options().prefix
     }
 
-    /// int: permissions of directories.
+    /// Permissions of directories.
     #[getter]
     fn dir_mode(&self) -> u32 {
         self.0.options().dir_mode
     }
 
-    /// int: permissions of files.
+    /// Permissions of files.
     #[getter]
     fn file_mode(&self) -> u32 {
         self.0.options().file_mode

@@ -233,8 +233,23 @@ def test_help_is_useful() -> None:
     for phrase in ("asyncio.to_thread", "handle_chunk", "forked child", "is a secret", "TypeError"):
         assert phrase in module, phrase
     store = pydoc.render_doc(cu.Store, renderer=plain)
-    for phrase in ("max_total_size", "16 MiB", "2^63 - 1", "Raises InvalidArgument", "Returns an Upload", "Gone"):
+    for phrase in (
+        "max_total_size",
+        "16 MiB",
+        "2^63 - 1",
+        "InvalidArgument: The request contradicts",
+        "Gone: The file",
+    ):
         assert phrase in store, phrase
+    calls = [name for name, call in vars(cu.Store).items() if not name.startswith("_") and callable(call)]
+    assert {"handle_chunk", "get", "move_to", "cleanup"} <= set(calls)
+    for name in calls:
+        lines = (inspect.getdoc(getattr(cu.Store, name)) or "").splitlines()
+        assert lines[0].endswith("."), f"{name} begins with no sentence on a line of its own"
+        absent = {"list": ["Args:"], "remove": ["Returns:"]}.get(name, [])
+        assert [line for line in lines if line.endswith(":")] == [
+            section for section in ("Args:", "Returns:", "Raises:") if section not in absent
+        ], name
     for name in cu.__all__:
         assert inspect.getdoc(getattr(cu, name)), f"{name} has no documentation"
     for kind in (cu.Store, cu.Upload, cu.Receipt):
