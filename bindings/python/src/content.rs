@@ -58,6 +58,27 @@ impl FromPyObject<'_, '_> for Key {
     }
 }
 
+/// Who is calling: bytes.
+pub struct Owner(Content);
+
+impl Owner {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+impl FromPyObject<'_, '_> for Owner {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Owner> {
+        if object.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("an owner is bytes, not a str: encode it"));
+        }
+        object.extract().map(Owner)
+    }
+}
+
 impl FromPyObject<'_, '_> for Content {
     type Error = PyErr;
 

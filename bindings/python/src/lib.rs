@@ -1,11 +1,10 @@
 //! The Python binding: the native part of the package `chunked_upload`.
 
 mod age;
+mod answers;
 mod content;
 mod error;
-mod life;
 mod numbers;
-mod results;
 mod store;
 mod text;
 
@@ -19,9 +18,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::life::Uploads;
-    #[pymodule_export]
-    use crate::results::{Receipt, Upload};
+    use crate::answers::UploadIterator;
     #[pymodule_export]
     use crate::store::Store;
 

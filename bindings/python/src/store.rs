@@ -2,21 +2,18 @@
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use engine::{Chunk, Durability, Expiry, Options};
-use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyType};
+use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::age::Age;
-use crate::content::{Content, Key};
+use crate::answers::{self, Answer, UploadIterator};
+use crate::content::{Content, Key, Owner};
 use crate::error::{exception, guard, invalid_argument};
-use crate::life::{self, Uploads};
 use crate::numbers::Number;
-use crate::results::{Receipt, Upload};
-use crate::text::Text;
+use crate::text::{Text, path};
 
 /// A directory that receives files in numbered chunks.
 ///
@@ -120,7 +117,7 @@ impl Store {
             }
             let store = py.detach(|| engine::Store::open(root, options)).map_err(exception)?;
             match owner {
-                Some(owner) => store.for_owner(owner.0.as_slice()).map(Store).map_err(exception),
+                Some(owner) => store.for_owner(owner.as_slice()).map(Store).map_err(exception),
                 None => Ok(Store(store)),
             }
         })
@@ -180,9 +177,9 @@ impl Store {
                           upload_key=None, checksum=None, file_digest=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
-    fn handle_chunk(
+    fn handle_chunk<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         content: Content,
         upload_uid: Option<Text>,
         file_name: Option<Text>,
@@ -192,7 +189,7 @@ impl Store {
         upload_key: Option<Key>,
         checksum: Option<Text>,
         file_digest: Option<Text>,
-    ) -> PyResult<Receipt> {
+    ) -> Answer<'py> {
         guard(|| {
             let unicode = |text: &'_ Option<Text>, name| {
                 text.as_ref().map_or(Ok(""), |text| text.unicode(name)).map(str::to_owned)
@@ -210,7 +207,8 @@ impl Store {
                 checksum: &checksum,
                 file_digest: &file_digest,
             };
-            py.detach(|| self.0.handle_chunk(&chunk)).map(Receipt::from).map_err(exception)
+            let receipt = py.detach(|| self.0.handle_chunk(&chunk)).map_err(exception)?;
+            answers::receipt(py, &receipt)
         })
     }
 
@@ -222,7 +220,7 @@ impl Store {
     ///     uid: The upload_uid of the receipts.
     ///
     /// Returns:
-    ///     An Upload. Its file is yours: read it, rename it to where you want it, or remove it.
+    ///     A Finished. Its file is yours: read it, rename it to where you want it, or remove it.
     ///
     /// Raises:
     ///     Incomplete: Chunks are missing: missing_count, first_missing.
@@ -239,8 +237,11 @@ impl Store {
     /// Usually takes microseconds to milliseconds, whatever the file's size. After a reboot, or if chunks of
     /// uneven sizes came out of order, it reads the file once. Runs without the GIL; cannot be interrupted. If
     /// a get is killed, the next one continues where it stopped.
-    fn get(&self, py: Python<'_>, uid: Text) -> PyResult<Upload> {
-        guard(|| py.detach(|| self.0.get(uid.replaced())).map(Upload::from).map_err(exception))
+    fn get<'py>(&self, py: Python<'py>, uid: Text) -> Answer<'py> {
+        guard(|| {
+            let file = py.detach(|| self.0.get(uid.replaced())).map_err(exception)?;
+            answers::finished(py, file)
+        })
     }
 
     /// Return a view of this store that is bound to an owner.
@@ -257,7 +258,7 @@ impl Store {
     /// Raises:
     ///     InvalidArgument: No bytes, or too many.
     fn for_owner(&self, owner: Owner) -> PyResult<Store> {
-        guard(|| self.0.for_owner(owner.0.as_slice()).map(Store).map_err(exception))
+        guard(|| self.0.for_owner(owner.as_slice()).map(Store).map_err(exception))
     }
 
     /// Return the uid of the upload that this upload_key names in this store, whether it was made or not.
@@ -299,11 +300,11 @@ impl Store {
     ///     NotFound: There is no such upload.
     ///     Io: The operating system refused.
     #[pyo3(signature = (uid, from_chunk = Number::from(0_u32)), text_signature = "($self, uid, from_chunk=0)")]
-    fn inspect<'py>(&self, py: Python<'py>, uid: Text, from_chunk: Number) -> PyResult<Bound<'py, PyAny>> {
+    fn inspect<'py>(&self, py: Python<'py>, uid: Text, from_chunk: Number) -> Answer<'py> {
         guard(|| {
             let from_chunk = from_chunk.get("from_chunk")?;
             let seen = py.detach(|| self.0.inspect(uid.replaced(), from_chunk)).map_err(exception)?;
-            life::inspection(py, &seen)
+            answers::inspection(py, &seen)
         })
     }
 
@@ -322,10 +323,10 @@ impl Store {
     ///     NotFound: There is no such upload.
     ///     Gone: The file was taken away.
     ///     Io: The operating system refused.
-    fn verify<'py>(&self, py: Python<'py>, uid: Text) -> PyResult<Bound<'py, PyAny>> {
+    fn verify<'py>(&self, py: Python<'py>, uid: Text) -> Answer<'py> {
         guard(|| {
             let found = py.detach(|| self.0.verify(uid.replaced())).map_err(exception)?;
-            life::verification(py, &found)
+            answers::verification(py, &found)
         })
     }
 
@@ -346,7 +347,7 @@ impl Store {
     ///     overwrite: Whether to replace a file that is there.
     ///
     /// Returns:
-    ///     An Upload whose path is the destination.
+    ///     A Finished whose path is the destination.
     ///
     /// Raises:
     ///     InvalidArgument: The destination has no file name, or lies in the store.
@@ -354,10 +355,11 @@ impl Store {
     ///     Io: The operating system refused; errno is EEXIST if something is at the destination.
     ///     Error: Any error that get raises.
     #[pyo3(signature = (uid, destination, *, overwrite = false))]
-    fn move_to(&self, py: Python<'_>, uid: Text, destination: &Bound<'_, PyAny>, overwrite: bool) -> PyResult<Upload> {
+    fn move_to<'py>(&self, py: Python<'py>, uid: Text, destination: &Bound<'_, PyAny>, overwrite: bool) -> Answer<'py> {
         guard(|| {
             let destination = path("destination", destination)?;
-            py.detach(|| self.0.move_to(uid.replaced(), destination, overwrite)).map(Upload::from).map_err(exception)
+            let file = py.detach(|| self.0.move_to(uid.replaced(), destination, overwrite)).map_err(exception)?;
+            answers::finished(py, file)
         })
     }
 
@@ -411,7 +413,7 @@ impl Store {
         gone: Age,
         limit: Number,
         dry_run: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         guard(|| {
             if let Age::Same = older_than {
                 return Err(PyTypeError::new_err("older_than is a number of seconds, a timedelta, or None"));
@@ -425,7 +427,7 @@ impl Store {
                 dry_run,
             };
             let cleaned = py.detach(|| self.0.cleanup(&expiry)).map_err(exception)?;
-            life::cleaned(py, &cleaned)
+            answers::cleaned(py, &cleaned)
         })
     }
 
@@ -439,8 +441,8 @@ impl Store {
     /// Raises:
     ///     Io: The store cannot be read. For an upload that cannot be read the iterator raises Io, and next()
     ///         then continues with the following upload.
-    fn list(&self, py: Python<'_>) -> PyResult<Uploads> {
-        guard(|| py.detach(|| self.0.list()).map(Uploads::new).map_err(exception))
+    fn list(&self, py: Python<'_>) -> PyResult<UploadIterator> {
+        guard(|| py.detach(|| self.0.list()).map(UploadIterator::new).map_err(exception))
     }
 
     /// The owner that this store is bound to, or None.
@@ -575,32 +577,4 @@ impl Store {
         }
         Ok(options)
     }
-}
-
-/// Who is calling: bytes.
-struct Owner(Content);
-
-impl FromPyObject<'_, '_> for Owner {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Owner> {
-        if object.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err("an owner is bytes, not a str: encode it"));
-        }
-        object.extract().map(Owner)
-    }
-}
-
-/// A str or os.PathLike. A str that no path can be made of is a wrong value, not a wrong type.
-fn path(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    let path: PathBuf = object.extract().map_err(|error: PyErr| {
-        if error.is_instance_of::<PyUnicodeEncodeError>(object.py()) {
-            return invalid_argument(format!("{name} holds a lone surrogate"));
-        }
-        error
-    })?;
-    if path.as_os_str().as_bytes().contains(&0) {
-        return Err(invalid_argument(format!("{name} holds a NUL")));
-    }
-    Ok(path)
 }

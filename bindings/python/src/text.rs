@@ -1,5 +1,9 @@
-//! Strings from Python, which may hold lone surrogates: no UTF-8 stands for these.
+//! Strings and paths from Python. A str may hold lone surrogates, which UTF-8 cannot express.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyString;
@@ -45,4 +49,18 @@ impl FromPyObject<'_, '_> for Text {
             Err(_) => Text::Replaced(text.to_string_lossy().into_owned()),
         })
     }
+}
+
+/// A str or os.PathLike. A str that no path can be made of is a wrong value, not a wrong type.
+pub fn path(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    let path: PathBuf = object.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyUnicodeEncodeError>(object.py()) {
+            return invalid_argument(format!("{name} holds a lone surrogate"));
+        }
+        error
+    })?;
+    if path.as_os_str().as_bytes().contains(&0) {
+        return Err(invalid_argument(format!("{name} holds a NUL")));
+    }
+    Ok(path)
 }

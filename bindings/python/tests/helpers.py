@@ -35,7 +35,7 @@ def send(
     return uid
 
 
-def content(upload: cu.Upload) -> bytes:
+def content(upload: cu.Finished) -> bytes:
     return Path(upload.path).read_bytes()
 
 

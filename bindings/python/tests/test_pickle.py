@@ -25,7 +25,7 @@ STORE: dict[str, Any] = {
 
 THINGS = [
     cu.Receipt("0123456789abcdef", True),
-    cu.Upload("0123456789abcdef", "/a/\udcff/file", "ä", 2**63 - 1, 2**32 - 1),
+    cu.Finished("0123456789abcdef", "/a/\udcff/file", "ä", 2**63 - 1, 2**32 - 1),
     cu.Store(f"{PLACE}/\udcff", **STORE, dir_mode=0o755, file_mode=0o644),
     cu.Store(f"{PLACE}/s"),
     cu.Store(f"{PLACE}/s", all_owners=True),
@@ -48,6 +48,14 @@ def test_pickled_and_copied_things_are_equal(thing: object) -> None:
         assert [getattr(same, name) for name in names] == [getattr(thing, name) for name in names]
 
 
+def test_what_the_first_version_pickled_is_read() -> None:
+    """Its classes were native, and one of them had another name."""
+    upload = b"cchunked_upload\nUpload\n(V0123456789abcdef\nV/f\nVn\nI1\nI2\ntR."
+    assert pickle.loads(upload) == cu.Finished("0123456789abcdef", "/f", "n", 1, 2)
+    receipt = b"cchunked_upload\nReceipt\n(V0123456789abcdef\nI01\ntR."
+    assert pickle.loads(receipt) == cu.Receipt("0123456789abcdef", True)
+
+
 def test_real_answers_are_pickled_whole(store: cu.Store) -> None:
     uid = send(store, [b"ab", b"c"])
     upload = store.get(uid)
@@ -67,12 +75,12 @@ DIFFERENT = [
     cu.Receipt("a", True),
     cu.Receipt("a", False),
     cu.Receipt("b", True),
-    cu.Upload("a", "/f", "n", 1, 2),
-    cu.Upload("b", "/f", "n", 1, 2),
-    cu.Upload("a", "/g", "n", 1, 2),
-    cu.Upload("a", "/f", "m", 1, 2),
-    cu.Upload("a", "/f", "n", 0, 2),
-    cu.Upload("a", "/f", "n", 1, 0),
+    cu.Finished("a", "/f", "n", 1, 2),
+    cu.Finished("b", "/f", "n", 1, 2),
+    cu.Finished("a", "/g", "n", 1, 2),
+    cu.Finished("a", "/f", "m", 1, 2),
+    cu.Finished("a", "/f", "n", 0, 2),
+    cu.Finished("a", "/f", "n", 1, 0),
     None,
     "a",
 ]

@@ -108,7 +108,7 @@ def receive(store: cu.Store, uid: str, order: range) -> cu.Receipt:
     return store.handle_chunk(PARTS[last], upload_uid=uid, total_size=total, chunk_number=last, chunk_count=len(PARTS))
 
 
-def fail(store: cu.Store) -> cu.Upload:
+def fail(store: cu.Store) -> cu.Finished:
     return store.get("0" * 32)
 
 

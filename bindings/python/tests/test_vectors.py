@@ -85,7 +85,7 @@ class Module:
             return facts(error)
 
 
-def finished(upload: cu.Upload) -> dict[str, Any]:
+def finished(upload: cu.Finished) -> dict[str, Any]:
     return {name: getattr(upload, name) for name in ("uid", "path", "file_name", "total_size", "crc32c")}
 
 

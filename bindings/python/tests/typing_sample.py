@@ -19,7 +19,7 @@ def accepted(store: cu.Store) -> None:
     assert_type(store.durability, Literal["process", "complete", "chunk"])
     assert_type(store.root, str)
     upload = store.get(receipt.upload_uid)
-    assert_type(upload, cu.Upload)
+    assert_type(upload, cu.Finished)
     assert_type(upload.path, str)
     assert_type(upload.crc32c, int)
 
@@ -34,7 +34,7 @@ def life(store: cu.Store) -> None:
     assert_type(seen.missing, tuple[range, ...])
     assert_type(seen.phase, Literal["receiving", "complete", "gone"])
     assert_type(view.verify(uid).damaged_count, int)
-    assert_type(view.move_to(uid, Path("x"), overwrite=True), cu.Upload)
+    assert_type(view.move_to(uid, Path("x"), overwrite=True), cu.Finished)
     assert_type(store.cleanup(timedelta(hours=1), finished=None, gone=2.5, dry_run=True).removed[0], cu.Removed)
     for listed in store.list():
         assert_type(listed, cu.Listed)

@@ -5,60 +5,17 @@ from typing import Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
-from chunked_upload.results import Cleaned, Inspection, Listed, Verification
+from chunked_upload.results import Cleaned, Finished, Inspection, Listed, Receipt, Verification
 
-__all__ = ["Receipt", "Store", "Upload", "Uploads", "__version__"]
+__all__ = ["Store", "UploadIterator", "__version__"]
 
 __version__: Final[str]
 
 @final
-class Receipt:
-    """The answer to an accepted chunk. Immutable, compares by value, can be pickled."""
-
-    def __new__(cls, upload_uid: str, received_all: bool) -> Receipt: ...
-    @property
-    def upload_uid(self) -> str:
-        """The uid of the upload that this chunk belongs to. A secret: a client that knows it may add to the
-        upload and ask for its file.
-        """
-    @property
-    def received_all(self) -> bool:
-        """Whether all chunks are there, as far as this call can tell. A hint: Store.get decides."""
-    def __eq__(self, other: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
-
-@final
-class Upload:
-    """A finished upload, as Store.get answers it. Immutable, compares by value, can be pickled."""
-
-    def __new__(cls, uid: str, path: str | PathLike[str], file_name: str, total_size: int, crc32c: int) -> Upload: ...
-    @property
-    def uid(self) -> str:
-        """The upload's uid. A secret."""
-    @property
-    def path(self) -> str:
-        """The absolute path of the file, decoded as os.fsdecode does. You may read the file, rename it or
-        remove it.
-        """
-    @property
-    def file_name(self) -> str:
-        """The name that the first chunk gave, verbatim. A client may send any name: never use it in a path
-        unchecked.
-        """
-    @property
-    def total_size(self) -> int:
-        """Bytes in the file."""
-    @property
-    def crc32c(self) -> int:
-        """CRC-32C of the whole file, from the checksums taken as the chunks arrived."""
-    def __eq__(self, other: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
-
-@final
-class Uploads:
+class UploadIterator:
     """The iterator that Store.list returns: the uploads of a store, each read when it is asked for."""
 
-    def __iter__(self) -> Uploads: ...
+    def __iter__(self) -> UploadIterator: ...
     def __next__(self) -> Listed: ...
 
 @final
@@ -180,7 +137,7 @@ class Store:
         Blocks for as long as the disk takes, without the GIL; cannot be interrupted. In asyncio: await
         asyncio.to_thread(store.handle_chunk, content, ...).
         """
-    def get(self, uid: str) -> Upload:
+    def get(self, uid: str) -> Finished:
         """Return the finished file of an upload; complete the upload first if necessary.
 
         The call may be repeated, by several processes at once: each gets the same path.
@@ -189,7 +146,7 @@ class Store:
             uid: The upload_uid of the receipts.
 
         Returns:
-            An Upload. Its file is yours: read it, rename it to where you want it, or remove it.
+            A Finished. Its file is yours: read it, rename it to where you want it, or remove it.
 
         Raises:
             Incomplete: Chunks are missing: missing_count, first_missing.
@@ -274,7 +231,7 @@ class Store:
             Gone: The file was taken away.
             Io: The operating system refused.
         """
-    def move_to(self, uid: str, destination: str | PathLike[str], *, overwrite: bool = False) -> Upload:
+    def move_to(self, uid: str, destination: str | PathLike[str], *, overwrite: bool = False) -> Finished:
         """Put the finished file at its permanent place; complete the upload first if necessary.
 
         Afterwards the upload is Gone.
@@ -292,7 +249,7 @@ class Store:
             overwrite: Whether to replace a file that is there.
 
         Returns:
-            An Upload whose path is the destination.
+            A Finished whose path is the destination.
 
         Raises:
             InvalidArgument: The destination has no file name, or lies in the store.
@@ -344,7 +301,7 @@ class Store:
             InvalidArgument: A negative age, or a number that is none.
             Io: The store cannot be read.
         """
-    def list(self) -> Uploads:
+    def list(self) -> UploadIterator:
         """Iterate over the uploads in the store, in no particular order; each is read when it is asked for.
 
         What is not an upload is skipped. A store that does not exist yet is empty.

@@ -103,7 +103,7 @@ class Receiver:
                 return {"name": path.name, "total_size": upload.total_size, "crc32c": upload.crc32c}
         raise failure or cu.Internal("no name was tried")
 
-    def _report(self, upload: cu.Upload) -> None:
+    def _report(self, upload: cu.Finished) -> None:
         if self.as_json:
             output.print_json({"event": "received", "path": upload.path, "total_size": upload.total_size})
         else:

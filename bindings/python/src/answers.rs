@@ -9,10 +9,19 @@ use pyo3::types::{PyRange, PyTuple};
 
 use crate::error::{exception, guard};
 
-type Answer<'py> = PyResult<Bound<'py, PyAny>>;
+pub type Answer<'py> = PyResult<Bound<'py, PyAny>>;
 
 fn make<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> Answer<'py> {
     py.import("chunked_upload.results")?.getattr(class)?.call1(arguments)
+}
+
+pub fn receipt<'py>(py: Python<'py>, receipt: &engine::Receipt) -> Answer<'py> {
+    make(py, "Receipt", (receipt.upload_uid.as_str(), receipt.received_all))
+}
+
+pub fn finished(py: Python<'_>, file: engine::Finished) -> Answer<'_> {
+    let path = file.path.into_os_string();
+    make(py, "Finished", (file.uid.as_str(), path, file.file_name, file.total_size, file.crc32c))
 }
 
 fn seconds(time: SystemTime) -> f64 {
@@ -68,24 +77,24 @@ fn listed<'py>(py: Python<'py>, listed: &engine::Listed) -> Answer<'py> {
 }
 
 /// The iterator that Store.list returns: the uploads of a store, each read when it is asked for.
-#[pyclass(frozen, module = "chunked_upload._core")]
-pub struct Uploads(Mutex<engine::List>);
+#[pyclass(frozen, module = "chunked_upload")]
+pub struct UploadIterator(Mutex<engine::List>);
 
-impl Uploads {
-    pub fn new(list: engine::List) -> Uploads {
-        Uploads(Mutex::new(list))
+impl UploadIterator {
+    pub fn new(list: engine::List) -> UploadIterator {
+        UploadIterator(Mutex::new(list))
     }
 }
 
 #[pymethods]
-impl Uploads {
+impl UploadIterator {
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         guard(|| {
-            // A panic while it was locked left a list that can be gone on with.
+            // A list stays usable if a panic happened while it was locked.
             let next = py.detach(|| self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next());
             next.transpose().map_err(exception)?.map(|found| listed(py, &found)).transpose()
         })
