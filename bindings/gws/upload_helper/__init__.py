@@ -115,7 +115,7 @@ _DEFAULTS = {
 
 # How often a process looks for uploads that are over age, in seconds, and how many it removes at once.
 _CLEANUP_INTERVAL = 60
-_CLEANUP_LIMIT = 100
+_MAX_REMOVALS = 100
 
 # How much longer a complete file stays, in seconds, because an action may still work on it. GWS keeps its own temporary
 # files this long.
@@ -298,7 +298,8 @@ class Object(gws.Node):
             idle = [entry.path for entry in entries if _NAME.fullmatch(entry.name) and _modified(entry) < before]
         age = settings['maxAge']
         finished = age + _GRACE
-        self._store(settings, all_owners=True).cleanup(age, finished=finished, gone=finished, limit=_CLEANUP_LIMIT)
+        store = self._store(settings, all_owners=True)
+        store.cleanup(age, finished=finished, gone=finished, max_removals=_MAX_REMOVALS)
         for path in idle:
             # The engine does not remove files that an action put into the upload's directory.
             if not os.path.lexists(f'{path}/state'):

@@ -11,7 +11,7 @@ use crate::error::invalid_argument;
 pub enum Age {
     /// Left out: the same as another's.
     Same,
-    /// `None`: keep whatever is idle.
+    /// `None`: keep all.
     Keep,
     /// In seconds.
     Seconds(f64),
@@ -25,7 +25,7 @@ impl Age {
             Age::Keep => Ok(None),
             Age::Seconds(seconds) => Duration::try_from_secs_f64(seconds)
                 .map(Some)
-                .map_err(|_| invalid_argument(format!("{name} is negative, or no number of seconds there can be"))),
+                .map_err(|_| invalid_argument(format!("{name} must be from 0 to 2^64 - 1 seconds"))),
         }
     }
 }

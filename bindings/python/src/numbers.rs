@@ -39,3 +39,8 @@ impl FromPyObject<'_, '_> for Number {
         }
     }
 }
+
+/// A number that may be left out, which is not the same as None.
+pub fn given(object: &Bound<'_, PyAny>) -> PyResult<Option<Number>> {
+    object.extract().map(Some)
+}

@@ -12,7 +12,7 @@ use crate::age::Age;
 use crate::answers::{self, Answer, UploadIterator};
 use crate::content::{Content, Key, Owner};
 use crate::error::{exception, guard, invalid_argument};
-use crate::numbers::Number;
+use crate::numbers::{Number, given};
 use crate::text::{Text, path};
 
 /// A directory that receives files in numbered chunks.
@@ -378,52 +378,65 @@ impl Store {
         guard(|| py.detach(|| self.0.remove(uid.replaced())).map_err(exception))
     }
 
-    /// Remove uploads without activity for some time, and what crashes left.
+    /// Remove uploads without activity for some time, and what crashes left. What has no age is kept.
     ///
-    /// Never removes an upload that a call is working on, in any process.
-    ///
+    /// So cleanup() removes nothing. Never removes an upload that a call is working on, in any process.
     /// Nothing expires by itself. A cleanup sees what this store sees: to clean up the uploads of all owners,
     /// open the store with all_owners.
     ///
     /// Args:
-    ///     older_than: The age of uploads that are not finished: seconds, a datetime.timedelta, or None, which
-    ///         keeps them.
-    ///     finished: The age of finished uploads whose file was not taken. Left out: older_than.
-    ///     gone: The age of the records of uploads whose file was taken. Left out: older_than.
-    ///     limit: The most uploads to remove in this call.
+    ///     older_than: The age of every upload for which no other age is given below: seconds, a
+    ///         datetime.timedelta, or None, which keeps them.
+    ///     unfinished: Another age for uploads that are not finished, and for what crashes left.
+    ///     finished: Another age for finished uploads whose file was not taken.
+    ///     gone: Another age for the records of uploads whose file was taken.
+    ///     max_removals: The most uploads to remove in this call.
     ///     dry_run: Whether to only tell what would be removed.
+    ///     limit: The old name of max_removals.
     ///
     /// Returns:
     ///     Cleaned. Uploads that could not be removed are counted there.
     ///
     /// Raises:
-    ///     InvalidArgument: A negative age, or a number that is none.
+    ///     InvalidArgument: A negative age or number, or a too large one.
     ///     Io: The store cannot be read.
     #[pyo3(
         signature = (
-            older_than, *, finished = Age::Same, gone = Age::Same, limit = Number::from(1000_u32), dry_run = false
+            older_than = Age::Keep, *, unfinished = Age::Same, finished = Age::Same, gone = Age::Same,
+            max_removals = None, dry_run = false, limit = None
         ),
-        text_signature = "($self, older_than, *, finished=..., gone=..., limit=1000, dry_run=False)"
+        text_signature = "($self, older_than=None, *, unfinished=..., finished=..., gone=..., max_removals=1000, \
+                          dry_run=False, limit=...)"
     )]
+    #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn cleanup<'py>(
         &self,
         py: Python<'py>,
         older_than: Age,
+        unfinished: Age,
         finished: Age,
         gone: Age,
-        limit: Number,
+        #[pyo3(from_py_with = given)] max_removals: Option<Number>,
         dry_run: bool,
+        #[pyo3(from_py_with = given)] limit: Option<Number>,
     ) -> Answer<'py> {
         guard(|| {
             if let Age::Same = older_than {
                 return Err(PyTypeError::new_err("older_than is a number of seconds, a timedelta, or None"));
             }
-            let unfinished = older_than.get("older_than", None)?;
+            let older_than = older_than.get("older_than", None)?;
             let expiry = Expiry {
-                unfinished,
-                finished: finished.get("finished", unfinished)?,
-                gone: gone.get("gone", unfinished)?,
-                max_removals: limit.get("limit")?,
+                unfinished: unfinished.get("unfinished", older_than)?,
+                finished: finished.get("finished", older_than)?,
+                gone: gone.get("gone", older_than)?,
+                max_removals: match (max_removals, limit) {
+                    (Some(_), Some(_)) => {
+                        return Err(PyTypeError::new_err("limit is the old name of max_removals: give one of the two"));
+                    }
+                    (Some(number), None) => number.get("max_removals")?,
+                    (None, Some(number)) => number.get("limit")?,
+                    (None, None) => 1000,
+                },
                 dry_run,
             };
             let cleaned = py.detach(|| self.0.cleanup(&expiry)).map_err(exception)?;

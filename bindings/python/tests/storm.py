@@ -347,7 +347,7 @@ class Storm:
                 bad.append(["delivered twice", [str(path) for path in files]])
             if not files and (key in moved or store_says_gone(store, key)):
                 bad.append(["gone and nowhere", key])
-        cleaned = store.cleanup(0, limit=10**6)
+        cleaned = store.cleanup(0, max_removals=10**6)
         left = set(os.listdir(self.root)) - RECORDS
         left |= {name for place in self.places for name in os.listdir(place) if name.startswith(".")}
         if left or cleaned.failed_count:

@@ -201,16 +201,49 @@ def test_a_cleanup_goes_by_age_and_kind(store: cu.Store, hour: Any) -> None:
     assert store.cleanup(hour, finished=None, gone=None, dry_run=True).removed == (cu.Removed(receiving, "receiving"),)
     assert store.cleanup(None, gone=hour).removed == (cu.Removed(gone, "gone"),)
     assert store.cleanup(None, finished=hour).removed == (cu.Removed(complete, "complete"),)
-    assert store.cleanup(hour, limit=0).more
+    assert store.cleanup(hour, max_removals=0).more
     assert store.cleanup(hour).removed == (cu.Removed(receiving, "receiving"),)
     assert list(store.list()) == []
 
 
+def test_a_cleanup_keeps_what_has_no_age(store: cu.Store) -> None:
+    """The same in every language."""
+    receiving, complete, gone = send(store, PARTS, [0]), send(store, PARTS), send(store, PARTS)
+    store.get(complete)
+    os.remove(store.get(gone).path)
+    for uid in (receiving, complete, gone):
+        idle(store, uid, 10**9)
+    for nothing in (store.cleanup(), store.cleanup(None), store.cleanup(unfinished=None, finished=None, gone=None)):
+        assert nothing == cu.Cleaned((), 0, False)
+    assert store.cleanup(gone=1).removed == (cu.Removed(gone, "gone"),)
+    assert store.cleanup(finished=1).removed == (cu.Removed(complete, "complete"),)
+    assert store.cleanup(1, unfinished=None).removed == ()
+    assert store.cleanup(unfinished=1).removed == (cu.Removed(receiving, "receiving"),)
+
+
+def test_limit_is_the_old_name_of_max_removals(store: cu.Store) -> None:
+    for uid in [send(store, PARTS, [0]) for _ in range(3)]:
+        idle(store, uid, 4000)
+    for name in ("max_removals", "limit"):
+        cleaned = store.cleanup(3600, **{name: 1})  # type: ignore[arg-type]
+        assert (len(cleaned.removed), cleaned.more) == (1, True), name
+        wrong: list[Any] = [None, True, "1", ...]
+        for value in wrong:
+            with pytest.raises(TypeError, match=name):
+                store.cleanup(3600, **{name: value})
+        with pytest.raises(cu.InvalidArgument, match=f"^{name} is negative"):
+            store.cleanup(3600, **{name: -1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="old name of max_removals"):
+        store.cleanup(3600, max_removals=1, limit=1)
+    assert len(list(store.list())) == 1
+    assert "old name of max_removals" in (cu.Store.cleanup.__doc__ or "")
+
+
 @pytest.mark.parametrize("age", [-1, math.nan, math.inf, 10**400, timedelta(days=-1)])
 def test_an_age_that_cannot_be_is_refused(store: cu.Store, age: Any) -> None:
-    for arguments in ({"older_than": age}, {"older_than": 1, "finished": age}, {"older_than": 1, "gone": age}):
-        with pytest.raises(cu.InvalidArgument):
-            store.cleanup(**arguments)
+    for name in ("older_than", "unfinished", "finished", "gone"):
+        with pytest.raises(cu.InvalidArgument, match=f"^{name} must be"):
+            store.cleanup(**{"older_than": 1, name: age})
 
 
 @pytest.mark.parametrize("age", ["1 hour", True, ...])

@@ -291,7 +291,7 @@ class ThinStorm(Storm):
                 continue
             if again is None or again != found:
                 bad.append(["wrong bytes after a remount", key, found, again])
-        cleaned = store.cleanup(0, limit=10**6)
+        cleaned = store.cleanup(0, max_removals=10**6)
         left = set(os.listdir(self.root)) - RECORDS
         if left or cleaned.failed_count:
             bad.append(["left behind", sorted(left), cleaned.failed_count])

@@ -36,10 +36,16 @@ def life(store: cu.Store) -> None:
     assert_type(view.verify(uid).damaged_count, int)
     assert_type(view.move_to(uid, Path("x"), overwrite=True), cu.Finished)
     assert_type(store.cleanup(timedelta(hours=1), finished=None, gone=2.5, dry_run=True).removed[0], cu.Removed)
+    store.cleanup(unfinished=1, max_removals=5)
+    store.cleanup(1, limit=5)
+    assert_type(store.list(), cu.UploadIterator)
+    old: cu.Upload | cu.Uploads = store.get(uid)
+    assert isinstance(old, cu.Finished)
     for listed in store.list():
         assert_type(listed, cu.Listed)
     view.for_owner("ann")  # type: ignore[arg-type]
     store.cleanup("1 hour")  # type: ignore[arg-type]
+    store.cleanup(1, max_removals=None)  # type: ignore[arg-type]
     seen.phase = "gone"  # type: ignore[misc]
 
 

@@ -272,33 +272,36 @@ class Store:
         """
     def cleanup(
         self,
-        older_than: float | timedelta | None,
+        older_than: float | timedelta | None = None,
         *,
+        unfinished: float | timedelta | EllipsisType | None = ...,
         finished: float | timedelta | EllipsisType | None = ...,
         gone: float | timedelta | EllipsisType | None = ...,
-        limit: SupportsIndex = 1000,
+        max_removals: SupportsIndex = 1000,
         dry_run: bool = False,
+        limit: SupportsIndex = ...,
     ) -> Cleaned:
-        """Remove uploads without activity for some time, and what crashes left.
+        """Remove uploads without activity for some time, and what crashes left. What has no age is kept.
 
-        Never removes an upload that a call is working on, in any process.
-
+        So cleanup() removes nothing. Never removes an upload that a call is working on, in any process.
         Nothing expires by itself. A cleanup sees what this store sees: to clean up the uploads of all owners,
         open the store with all_owners.
 
         Args:
-            older_than: The age of uploads that are not finished: seconds, a datetime.timedelta, or None, which
-                keeps them.
-            finished: The age of finished uploads whose file was not taken. Left out: older_than.
-            gone: The age of the records of uploads whose file was taken. Left out: older_than.
-            limit: The most uploads to remove in this call.
+            older_than: The age of every upload for which no other age is given below: seconds, a
+                datetime.timedelta, or None, which keeps them.
+            unfinished: Another age for uploads that are not finished, and for what crashes left.
+            finished: Another age for finished uploads whose file was not taken.
+            gone: Another age for the records of uploads whose file was taken.
+            max_removals: The most uploads to remove in this call.
             dry_run: Whether to only tell what would be removed.
+            limit: The old name of max_removals.
 
         Returns:
             Cleaned. Uploads that could not be removed are counted there.
 
         Raises:
-            InvalidArgument: A negative age, or a number that is none.
+            InvalidArgument: A negative age or number, or a too large one.
             Io: The store cannot be read.
         """
     def list(self) -> UploadIterator:

@@ -155,8 +155,10 @@ def cleanup(
     failed_count = 0
     while True:
         # What a dry run shows stays, so it has to show all at once.
-        limit = 2**63 - 1 if dry_run else 1000
-        cleaned = store.cleanup(older_than, finished=finished or ..., gone=gone or ..., limit=limit, dry_run=dry_run)
+        most = 2**63 - 1 if dry_run else 1000
+        cleaned = store.cleanup(
+            older_than, finished=finished or ..., gone=gone or ..., max_removals=most, dry_run=dry_run
+        )
         removed += cleaned.removed
         failed_count = max(failed_count, cleaned.failed_count)
         if not cleaned.more:
