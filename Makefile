@@ -114,7 +114,7 @@ test: ## all tests, the Python ones against the installed wheel; names at the en
 	@tests/skipped.sh
 
 test-rust: ## the engine's tests
-	$(CARGO) test --locked -p chunked-upload --features test-seams
+	$(CARGO) test --locked -p chunked-upload --features test-hooks
 	tests/hidden.sh
 
 test-kernels: ## the engine's tests and the C programs under Linux 5.10 and 6.1, in QEMU; needs Debian, root at first
@@ -136,7 +136,8 @@ storm-thin: $(VENV)/.wheel ## the same, as root, on an ext4 whose disk runs out 
 
 power-cuts: ## cut the power often, as root: of real file systems, and between system calls; ROUNDS= SEED=
 	UPLOAD_SKIP_NOTHING=1 UPLOAD_ROUNDS=$(or $(ROUNDS),30) UPLOAD_SEED=$(or $(SEED),1) \
-		$(CARGO) test --locked -p chunked-upload --features test-seams --test power_cuts --test crash_points -- --nocapture
+		$(CARGO) test --locked -p chunked-upload --features test-hooks --test crashes -- --nocapture \
+		power_cuts:: crash_points::
 
 test-gws: $(VENV)/.wheel ## the GWS plugin's tests; GWS_APP_DIR=.../app runs them in a real GWS
 	$(BIN)/python -m pytest -q -p no:cacheprovider --ignore=bindings/gws/tests/test_uwsgi.py bindings/gws/tests

@@ -1,42 +1,52 @@
-//! The store: an absolute path and options, nothing more. Nothing is kept open or in memory between calls, so any
-//! thread, process or forked child may make any call.
+//! The face of the engine: one line for each call. Nothing is kept open or in memory between calls, so any thread,
+//! process or forked child may make any call.
 
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::{fmt, io};
+use std::fmt;
+use std::path::Path;
 
-use crate::directory::{Root, is_trusted, refused};
-use crate::error::{Error, Result};
-use crate::sys::effective_user;
-use crate::trust::Boot;
-use crate::upload::Upload;
-use crate::volume::Volumes;
-use crate::{
-    Chunk, Cleaned, Expiry, Finished, Inspection, List, Options, Receipt, Uid, Verification, claim, complete, crc,
-    create, expire, inspect, owner, receive, space, verify,
-};
+use crate::api::answers::{Cleaned, Expiry, Inspection, Verification};
+use crate::api::chunk::{Chunk, Finished, Receipt};
+use crate::api::error::{Error, Result};
+use crate::api::options::Options;
+use crate::api::uid::Uid;
+use crate::local::calls::list::List;
+use crate::local::calls::{cleanup, create, get, inspect, move_to, receive, remove, secret, verify};
+use crate::local::home::Home;
+use crate::local::upload::opened::Upload;
+use crate::rules::{crc, keys};
 
 /// A directory in which uploads are received.
 ///
-/// Opening one creates nothing: the directory is made by the first chunk. A `Store` may be shared between threads,
+/// Opening a store creates nothing: the first chunk makes the directory. A `Store` may be shared between threads,
 /// cloned, and used in a forked child. Calls block until they are done.
+///
+/// ```
+/// use chunked_upload::{Chunk, Error, Options, Store};
+///
+/// # fn main() -> chunked_upload::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("chunked-upload-store-{}", std::process::id()));
+/// let store = Store::open(&directory, Options { max_total_size: 1 << 30, ..Options::default() })?;
+/// let chunk = Chunk { file_name: "a.txt", total_size: 3, chunk_count: 2, content: b"ab", ..Chunk::default() };
+/// let uid = store.handle_chunk(&chunk)?.upload_uid;
+/// match store.get(uid.as_str()) {
+///     Err(Error::Incomplete { missing_count, .. }) => assert_eq!(missing_count, 1),
+///     other => panic!("{other:?}"),
+/// }
+/// # std::fs::remove_dir_all(&directory).unwrap();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Store {
-    root: PathBuf,
-    options: Options,
-    pub(crate) boot: Boot,
-    pub(crate) volumes: Volumes,
-    /// To whom this handle is bound.
-    owner: Option<Vec<u8>>,
+    home: Home,
 }
 
 impl Store {
-    /// A store at `path`. A relative path is taken from the present working directory, now and not later.
+    /// A store at `path`. A relative path starts at the working directory of this moment.
     ///
-    /// The directory and its parents need not exist; of those that do not, the first chunk makes the last component.
+    /// The directory and its parents need not exist. The first chunk makes the last component, and no parent.
     ///
-    /// Symbolic links are resolved now: later calls use the path without links, as [`Store::root`] shows it, even if a
+    /// Symbolic links are resolved now. Later calls use the path without links, as [`Store::root`] shows it, even if a
     /// link is changed. A link that is later put in the place of the store is refused.
     ///
     /// Other users must not be able to exchange the store. If all users can write into its directory, the directory
@@ -45,142 +55,153 @@ impl Store {
     /// the caller or root, or be writable for a group of the caller.
     ///
     /// # Errors
-    /// `invalid_argument`: the path is empty or has a NUL, or no store can work with the options. `io`: the path cannot
-    /// be resolved or examined, or the file system cannot keep what is promised. That is a network file system, or, at
-    /// the levels `complete` and `chunk`, one without a journal, such as ext2. `io` with `EPERM`: another user could
-    /// exchange the store, or made the symbolic link that is the path's last component.
+    /// - [`Error::InvalidArgument`]: the path is empty or contains NUL, or no store can work with the options.
+    /// - [`Error::Io`]: the path cannot be resolved or examined, or the file system cannot keep what is promised. That is
+    ///   a network file system, or, at the levels `complete` and `chunk`, one without a journal, such as ext2.
+    /// - [`Error::Io`] with `EPERM`: another user could exchange the store, or made the symbolic link that is the path's
+    ///   last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         crc::prepare();
-        options.validate()?;
-        let path = path.as_ref();
-        if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
-            return Err(Error::InvalidArgument("the store's path is empty or contains NUL".into()));
-        }
-        let root = resolve(path)?;
-        space::check_file_system(&root, options.durability)?;
-        match Root::examine(&root, options.dir_mode) {
-            // If the store cannot be examined, the error appears when it is used.
-            Err(error) if error.os_errno() == Some(libc::EACCES) => {}
-            // A server may open the store as root, and use it as the user who made it.
-            Ok(Some(found)) if effective_user() != 0 => found.check_owner(&root)?,
-            result => drop(result?),
-        }
-        let boot = Boot::current()?;
-        let volumes =
-            Volumes::around(&root).map_err(|error| Error::os("cannot examine the volume of", &root, error))?;
-        Ok(Store { root, options, boot, volumes, owner: None })
+        Ok(Store { home: Home::open(path.as_ref(), options)? })
     }
 
     /// Where the store is: an absolute path, resolved when the store was opened.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.home.root()
     }
 
-    /// The options it was opened with.
+    /// The options that the store was opened with.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.home.options()
     }
 
     /// Receives one chunk. When it returns `Ok`, the chunk is as safe as the store's [`Durability`](crate::Durability)
     /// says.
     ///
-    /// Chunks may come in any order, at once, and more than once; other bytes for a chunk replace it until the upload
-    /// is complete. Takes time in proportion to the content; waits only for a call on the same chunk, for a `get` that
-    /// is completing the upload, and, for a chunk off the grid, for another chunk that is getting its place.
+    /// Chunks may come in any order, at the same time, and more than once. Other bytes for a chunk replace it until the
+    /// upload is complete. The call takes time in proportion to the content. It waits only for a call on the same
+    /// chunk, for a `get` that is completing the upload, and, for a chunk off the grid, for another chunk that is
+    /// getting its place.
     ///
     /// # Errors
-    /// `invalid_argument`: the chunk contradicts itself. `checksum_mismatch`: its content does not have the `checksum`
-    /// that came with it. `limit_exceeded`: an option of the store, or `data` would become larger than twice the file.
-    /// `not_found`: no such upload. `conflict`: other totals than the first chunk's, or other bytes than the finished
-    /// file's. `gone`: the finished file was taken away. `no_space`, `io`. In each case nothing was stored; after
-    /// `no_space`, `io`, and the limit `data_size`, a chunk that was to be replaced may be missing. A chunk of a right
-    /// file that the limit `data_size` refused succeeds when the other chunks are there.
+    /// Nothing is stored. After [`Error::NoSpace`], [`Error::Io`] and the limit `data_size`, a chunk that was to be
+    /// replaced may be missing.
+    /// - [`Error::InvalidArgument`]: the chunk contradicts itself.
+    /// - [`Error::ChecksumMismatch`]: its content does not have the `checksum` that came with it.
+    /// - [`Error::LimitExceeded`]: an option of the store does not allow it, or `data` would become larger than twice the
+    ///   file (`data_size`). After `data_size`, a chunk of a right file succeeds when the other chunks are there.
+    /// - [`Error::NotFound`]: there is no such upload.
+    /// - [`Error::Conflict`]: the totals differ from those of the first chunk, or the bytes from the finished file.
+    /// - [`Error::Gone`]: the finished file was taken away.
+    /// - [`Error::NoSpace`], [`Error::Io`]: the operating system refused.
     pub fn handle_chunk(&self, chunk: &Chunk<'_>) -> Result<Receipt> {
         chunk.validate()?;
         if chunk.upload_uid.is_empty() {
-            return create::create(self, chunk);
+            return create::create(&self.home, chunk);
         }
         receive::receive(&self.upload(chunk.upload_uid)?, chunk)
     }
 
-    /// The finished file of an upload; completes it if all chunks are there.
+    /// The finished file of an upload. Completes the upload if all chunks are there.
     ///
-    /// Works on a file system that became read-only, if the file was finished and nothing has to be recorded.
+    /// It may be repeated, and called by several processes at the same time: each gets the same path. The first call
+    /// takes time in proportion to the number of chunks, later ones take none. The data itself is read only if it was
+    /// written before a reboot or a remount (or, at level `process`, where the kernel does not tell volumes apart: see
+    /// docs/kernels.md). It is copied only if chunks of uneven sizes did not arrive in order.
     ///
-    /// May be repeated, and called by several processes at once: each gets the same path. Takes time in proportion to
-    /// the number of chunks at first, then none; the data itself is read only if it was written before a reboot or
-    /// a remount (or, at level `process`, where the kernel does not tell one volume from another: see docs/kernels.md),
-    /// and copied only if chunks of uneven sizes did not arrive in order.
+    /// It works on a file system that became read-only, if the file was finished and nothing has to be recorded.
     ///
     /// # Errors
-    /// `incomplete`: chunks are missing. `size_mismatch`: they do not add up to the declared size. `checksum_mismatch`:
-    /// together they do not have the `file_digest` that was declared; like the former, sending chunks again can repair it.
-    /// `not_found`: no such
-    /// upload. `gone`: the file was taken away. `no_space`: chunks need to be copied into order, and there is no room.
-    /// `io`.
+    /// - [`Error::Incomplete`]: chunks are missing.
+    /// - [`Error::SizeMismatch`]: their sizes do not add up to the declared size. Chunks that are sent again can repair it.
+    /// - [`Error::ChecksumMismatch`]: together they do not have the declared `file_digest`. The same repairs it.
+    /// - [`Error::NotFound`]: there is no such upload.
+    /// - [`Error::Gone`]: the file was taken away.
+    /// - [`Error::NoSpace`]: chunks need to be copied into order, and there is no room.
+    /// - [`Error::Io`]: the operating system refused.
     pub fn get(&self, uid: &str) -> Result<Finished> {
-        complete::get(&self.upload(uid)?)
+        get::get(&self.upload(uid)?)
     }
 
-    /// A view of this store bound to an owner: any bytes that name who is calling, 1 to [`MAX_OWNER`](crate::MAX_OWNER).
+    /// A view of this store for one owner: any bytes that name who is calling, 1 to [`MAX_OWNER`](crate::MAX_OWNER).
     ///
-    /// Uploads that are made through it are `not_found` through every other handle, just as if they did not exist, and
-    /// through it all others are. Of the owner itself only a keyed digest is stored.
+    /// Uploads that are made through it are [`Error::NotFound`] through every other handle, and all other uploads are
+    /// through it. Only a keyed digest of the owner is stored.
+    ///
+    /// ```
+    /// # use chunked_upload::{Chunk, Error, Options, Store};
+    /// # fn main() -> chunked_upload::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("chunked-upload-owner-{}", std::process::id()));
+    /// # let store = Store::open(&directory, Options::default())?;
+    /// let (ann, bob) = (store.for_owner(b"ann")?, store.for_owner(b"bob")?);
+    /// let chunk = Chunk { total_size: 1, chunk_count: 1, content: b"a", ..Chunk::default() };
+    /// let uid = ann.handle_chunk(&chunk)?.upload_uid;
+    /// assert!(ann.get(uid.as_str()).is_ok());
+    /// assert!(matches!(bob.get(uid.as_str()), Err(Error::NotFound { .. })));
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// `invalid_argument`: the owner is empty or too long.
+    /// [`Error::InvalidArgument`]: the owner is empty or too long.
     pub fn for_owner(&self, owner: &[u8]) -> Result<Store> {
-        owner::validate_owner(owner)?;
-        let options = Options { all_owners: false, ..self.options.clone() };
-        Ok(Store { options, owner: Some(owner.to_vec()), ..self.clone() })
+        keys::validate_owner(owner)?;
+        Ok(Store { home: self.home.for_owner(owner) })
     }
 
-    /// The owner this handle is bound to.
+    /// The owner of this view.
     pub fn owner(&self) -> Option<&[u8]> {
-        self.owner.as_deref()
+        self.home.owner()
     }
 
-    /// The uid of the upload that was or would be made with this key through this handle. Makes no upload; at most the
-    /// store's secret, if it has none yet.
+    /// The uid of the upload that was or would be made with this key through this handle. Makes no upload. Makes the
+    /// store's secret if it has none yet.
     ///
     /// # Errors
-    /// `invalid_argument`: the key is empty, too long, or too short without an owner. `no_space`, `io`.
+    /// - [`Error::InvalidArgument`]: the key is empty, too long, or too short without an owner.
+    /// - [`Error::NoSpace`], [`Error::Io`]: the secret cannot be read or made.
     pub fn uid_for_key(&self, upload_key: &[u8]) -> Result<Uid> {
-        owner::uid_for_key(self, upload_key)
+        secret::uid_for_key(&self.home, upload_key)
     }
 
     /// What is known of an upload, with the missing chunks from number `from_chunk` on. Takes no lock and changes
-    /// nothing; reads the table of chunks once.
+    /// nothing. Reads the table of chunks once.
     ///
     /// # Errors
-    /// `not_found`, `io`. An upload whose file was taken is no error here: its phase says so.
+    /// [`Error::NotFound`], [`Error::Io`]. An upload whose file was taken is no error: its phase says so.
     pub fn inspect(&self, uid: &str, from_chunk: u64) -> Result<Inspection> {
         inspect::inspect(&self.upload(uid)?, from_chunk)
     }
 
-    /// Reads what is stored of an upload again, and compares it with the checksums taken when it arrived. Damaged chunks
-    /// of an unfinished upload are missing from then on, so that they can be sent again; of a finished file they are only
-    /// reported.
+    /// Reads what is stored of an upload again, and compares it with the checksums taken when it arrived. Damaged
+    /// chunks of an unfinished upload are missing from then on, so that they can be sent again. Damage in a finished
+    /// file is only reported.
     ///
     /// # Errors
-    /// `not_found`, `gone`, `io`.
+    /// [`Error::NotFound`], [`Error::Gone`], [`Error::Io`].
     pub fn verify(&self, uid: &str) -> Result<Verification> {
         verify::verify(&self.upload(uid)?)
     }
 
-    /// Puts the finished file at its permanent place, completing the upload if need be. From then on the upload is `gone`.
+    /// Puts the finished file at its permanent place. Completes the upload if all chunks are there. From then on the
+    /// upload is [`Error::Gone`].
     ///
-    /// A rename where that is possible; otherwise a copy, made by the kernel and with shared extents where it can. The
-    /// file appears at `destination` only when it is whole and, from level `complete` on, on disk. A relative path is taken
-    /// from the present working directory. What stands there is replaced only if `overwrite` says so.
+    /// It is a rename where that is possible. Otherwise it is a copy that the kernel makes, with shared extents where
+    /// it can. The file appears at `destination` only when it is whole and, from level `complete` on, on disk. A
+    /// relative path starts at the working directory of this moment. An existing file there is replaced only with
+    /// `overwrite`.
     ///
-    /// May be repeated after a crash: the same destination succeeds again while the file is there and has its size,
-    /// another is `gone`. Of several callers with different destinations one succeeds. A copy that was begun at another
+    /// It may be repeated after a crash: the same destination succeeds again while the file is there and has its size,
+    /// another destination is [`Error::Gone`]. So a server derives the destination from the uid, or records it before
+    /// the call. Of several callers with different destinations one succeeds. A copy that was begun at another
     /// destination is removed. If it cannot be removed, for example because its file system became read-only, the call
     /// succeeds, and a file `.upload-*.part` stays there.
     ///
     /// # Errors
-    /// As [`Store::get`]; `gone`: it was moved elsewhere, or taken; `io` with `EEXIST`: something is there already.
+    /// Those of [`Store::get`], and:
+    /// - [`Error::Gone`]: the file was moved elsewhere, or taken.
+    /// - [`Error::Io`] with `EEXIST`: a file is at `destination`, and `overwrite` is false.
     pub fn move_to(&self, uid: &str, destination: impl AsRef<Path>, overwrite: bool) -> Result<Finished> {
         let destination = destination.as_ref();
         if destination.as_os_str().is_empty() {
@@ -189,99 +210,46 @@ impl Store {
         let upload = self.upload(uid)?;
         let destination =
             std::path::absolute(destination).map_err(|error| Error::os("cannot make absolute", destination, error))?;
-        claim::move_to(&upload, &destination, overwrite)
+        move_to::move_to(&upload, &destination, overwrite)
     }
 
-    /// Removes an upload with all that belongs to it, whatever it is. Waits for calls that are working on it.
+    /// Removes an upload with all its files, in any phase. Waits for calls that are working on it.
     ///
     /// # Errors
-    /// `not_found`, `io`. If `io` names a file `.upload-*.part`, the upload was removed, but this file stays: a copy to
-    /// another file system that [`Store::move_to`] had begun.
+    /// [`Error::NotFound`], [`Error::Io`]. If `Io` names a file `.upload-*.part`, the upload was removed, but this file
+    /// stays: a copy to another file system that [`Store::move_to`] had begun.
     pub fn remove(&self, uid: &str) -> Result<()> {
-        expire::remove(&self.upload(uid)?)
+        remove::remove(&self.upload(uid)?)
     }
 
-    /// Removes uploads without activity for some time, and what crashes left; never one that a call is working on, in
-    /// whatever process. If the time of an upload lies in the future, because the clock was set back, the upload ages
-    /// from the first cleanup on.
+    /// Removes uploads that were idle for longer than their age in `expiry`, and what crashes left. Never removes an
+    /// upload that a call of any process is working on. If the time of an upload lies in the future, because the clock
+    /// was set back, the upload ages from the first cleanup on.
     ///
     /// # Errors
-    /// `io`: the store cannot be read. Uploads that cannot be removed are counted in the answer. So are uploads that
-    /// were removed, if the part of a copy stays where [`Store::move_to`] had begun it.
+    /// [`Error::Io`]: the store cannot be read. Uploads that cannot be removed are counted in the answer. So are
+    /// uploads that were removed, if the part of a copy stays where [`Store::move_to`] had begun it.
     pub fn cleanup(&self, expiry: &Expiry) -> Result<Cleaned> {
-        expire::cleanup(self, expiry)
+        cleanup::cleanup(&self.home, expiry)
     }
 
-    /// The uploads in the store, in no particular order, each looked at when it is asked for. What is not an upload is
-    /// skipped; a store that does not exist yet is empty.
+    /// The uploads in the store, in no particular order. Each is examined when the iterator reaches it. Other entries
+    /// of the directory are skipped. A store that does not exist yet is empty.
     ///
     /// # Errors
-    /// `io`: the store cannot be read. An upload that cannot be read is an error in its place, and the others follow.
+    /// [`Error::Io`]: the store cannot be read. An upload that cannot be read is an error in its place, and the others
+    /// follow.
     pub fn list(&self) -> Result<List> {
-        List::of(self)
-    }
-
-    /// The store's directory as it is now; `None` if it does not exist.
-    pub(crate) fn examine_root(&self) -> Result<Option<Root>> {
-        Root::examine(&self.root, self.options.dir_mode)
-    }
-
-    /// The same; also checks the owner, because here another user's directory in the place of the store could do harm.
-    pub(crate) fn examine_root_and_owner(&self) -> Result<Option<Root>> {
-        let root = self.examine_root()?;
-        root.map_or(Ok(()), |root| root.check_owner(&self.root))?;
-        Ok(root)
+        List::of(&self.home)
     }
 
     fn upload(&self, uid: &str) -> Result<Upload<'_>> {
-        Upload::open(self, Uid::parse(uid)?)
+        Upload::open(&self.home, Uid::parse(uid)?)
     }
-
-    /// Whether what crashes left is this handle's to see: it belongs to no owner.
-    pub(crate) fn sees_leftovers(&self) -> bool {
-        self.owner.is_none()
-    }
-
-    /// Where the directory of an upload is.
-    pub(crate) fn directory(&self, uid: Uid) -> PathBuf {
-        self.root.join(format!("{}{uid}", self.options.prefix))
-    }
-}
-
-/// The absolute path without symbolic links, as far as it exists. What does not exist yet keeps its name.
-fn resolve(path: &Path) -> Result<PathBuf> {
-    let failed = |error| Error::os("cannot resolve", path, error);
-    // Without a slash at the end, after which the kernel would follow a link.
-    let path: PathBuf = std::path::absolute(path).map_err(failed)?.components().collect();
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return path.canonicalize().map_err(failed);
-    };
-    let place = resolve_above(parent).map_err(failed)?.join(name);
-    match place.symlink_metadata() {
-        Ok(link) if link.is_symlink() && !is_trusted(link.uid()) => {
-            Err(refused("another user made the symbolic link in the place of the store:", &place))
-        }
-        Ok(link) if link.is_symlink() => place.canonicalize().map_err(failed),
-        _ => Ok(place),
-    }
-}
-
-fn resolve_above(parent: &Path) -> io::Result<PathBuf> {
-    for existing in parent.ancestors() {
-        match existing.canonicalize() {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) => {}
-            result => {
-                let rest = parent.strip_prefix(existing).expect("an ancestor is a prefix");
-                return result.map(|resolved| resolved.join(rest).components().collect());
-            }
-        }
-    }
-    Ok(parent.to_owned())
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (root, options, has_owner) = (&self.root, &self.options, self.owner.is_some());
-        f.debug_struct("Store").field("root", root).field("options", options).field("has_owner", &has_owner).finish()
+        fmt::Debug::fmt(&self.home, f)
     }
 }

@@ -5,12 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-core=$(printf -- '--test %s ' protocol crashes claim trust integrity costs refused vectors mounts resume volumes)
+core=$(printf '%s:: ' table steps moving trust integrity costs refused vectors mounts resume volumes)
 
 mkdir -p "$target"
 ${CC:-cc} -shared -fPIC -O1 -o "$target/hidden.so" tests/shim/hidden.c
 for hidden in mount-id sysfs; do
     echo "hidden from the tests: $hidden"
     under="['env','LD_PRELOAD=$target/hidden.so','UPLOAD_HIDE=$hidden']"
-    "$cargo" test --locked --config "target.'cfg(all())'.runner=$under" -p chunked-upload --features test-seams $core
+    "$cargo" test --locked --config "target.'cfg(all())'.runner=$under" -p chunked-upload --features test-hooks \
+        --test protocol --test crashes --test access -- $core
 done

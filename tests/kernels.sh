@@ -91,7 +91,7 @@ INIT
 # gather: the compiled tests, stripped, the C programs, and what runs them, in one folder.
 gather() {
     rm -rf "$dir/data" && mkdir -p "$dir/data/tests" "$dir/data/c" "$dir/data/tree"
-    "$cargo" test --locked -p chunked-upload --features test-seams --no-run --message-format=json |
+    "$cargo" test --locked -p chunked-upload --features test-hooks --no-run --message-format=json |
         python3 -c '
 import json, sys
 for line in sys.stdin:

@@ -19,21 +19,16 @@ runner() {
 }
 
 engine() {
-    env "${compiled[@]}" "$cargo" test --locked -p chunked-upload --features test-seams "$@"
+    env "${compiled[@]}" "$cargo" test --locked -p chunked-upload --features test-hooks "$@"
 }
 
-# must_find FAULT WORDS: the test of this name in tests/faulty.rs fails, and the tool says why.
+# must_find FAULT WORDS: the test of this name in tests/faults/planted.rs fails, and the tool says why.
 must_find() {
     local said
-    if said=$(engine ${under:+"$under"} --test faulty -- --ignored --exact "$1" 2>&1) || ! grep "$2" <<<"$said"; then
+    if said=$(engine ${under:+"$under"} --test faults -- --ignored --exact "planted::$1" 2>&1) || ! grep "$2" <<<"$said"; then
         printf '%s\n%s: %s was not found\n' "$said" "$0" "$1" >&2
         exit 1
     fi
-}
-
-# all_but NAMES: options that choose the engine's other test programs.
-all_but() {
-    ls tests/*.rs | sed 's|tests/\(.*\)\.rs|\1|' | grep -vxF "$(printf '%s\n' "$@")" | sed 's/^/--test /'
 }
 
 compiled=() under=
@@ -43,7 +38,7 @@ asan)
     must_find use_after_free 'AddressSanitizer: heap-use-after-free'
     must_find leak 'LeakSanitizer: detected memory leaks'
     # Not those that take minutes to do what others do, too.
-    engine --lib $(all_but crash_points power_cuts faulty)
+    engine --tests -- $(printf -- '--skip %s:: ' crash_points power_cuts examples)
     ;;
 tsan)
     # The standard library comes compiled without it. A C program brings gcc's runtime, whose memcpy has another name.
@@ -52,15 +47,16 @@ tsan)
     export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp die_after_fork=0"
     must_find data_race 'ThreadSanitizer: data race'
     # Those with more than one thread.
-    engine $(grep -l 'scope.spawn\|thread::spawn' tests/*.rs | sed 's|tests/\(.*\)\.rs|--test \1|')
+    engine --tests -- $(grep -l 'scope.spawn\|thread::spawn' tests/*/*.rs | sed -n 's|tests/[a-z]*/\(.*\)\.rs|\1::|p')
     ;;
 valgrind)
     # Leaks are for asan: in a child forked beside other threads valgrind takes for lost what only they point to.
     under=$(runner valgrind --quiet --error-exitcode=99)
     must_find use_after_free 'Invalid read'
     # Not those whose threads meet at a lock, where valgrind (3.19) waits for ever, nor those that take minutes.
-    engine "$under" --lib $(printf -- '--test %s ' neighbours owners power_loss protocol refused resume stores \
-        trust vectors)
+    engine "$under" --lib
+    engine "$under" --test protocol --test crashes --test access --test compatibility -- \
+        $(printf '%s:: ' planted_files owners power_loss table refused resume released trust vectors)
     ;;
 *)
     echo "usage: $0 asan|tsan|valgrind" >&2

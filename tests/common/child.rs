@@ -21,8 +21,8 @@ pub fn fork(body: impl FnOnce()) -> Child {
     Child(pid)
 }
 
-/// The usual hook prints by way of locks, which another thread may have held at the fork: a child that panics would hang.
-/// Set before any fork, for the same reason.
+/// The usual hook prints by way of locks, which another thread may have held at the fork: a child that panics would
+/// hang. Set before any fork, for the same reason.
 fn say_so_in_children() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -94,11 +94,11 @@ pub fn kill_self() -> ! {
 
 /// Runs `call` in a child that dies at its step number `step`, counted from 0, after a `last` act; false if it got
 /// through.
-#[cfg(feature = "test-seams")]
+#[cfg(feature = "test-hooks")]
 pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl FnOnce()) -> bool {
     let status = in_child(|| {
         let left = std::cell::Cell::new(step);
-        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
+        chunked_upload::test_hooks::set_hook(Some(std::rc::Rc::new(move |name| {
             if left.get() == 0 {
                 last(name);
                 kill_self();
@@ -113,11 +113,11 @@ pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl Fn
 }
 
 /// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. It must come that far.
-#[cfg(feature = "test-seams")]
+#[cfg(feature = "test-hooks")]
 pub fn die_in(name: &'static str, nth: usize, call: impl FnOnce()) {
     let status = in_child(|| {
         let left = std::cell::Cell::new(nth);
-        chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |step| {
+        chunked_upload::test_hooks::set_hook(Some(std::rc::Rc::new(move |step| {
             if step == name {
                 if left.get() == 0 {
                     kill_self();

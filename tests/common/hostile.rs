@@ -1,6 +1,7 @@
 //! What any bytes may do to the engine: give an error, or a right answer. Never a panic, a hang, or a wrong file.
 //!
-//! Each function is one input of a fuzzer (`make fuzz`); `tests/hostile.rs` runs them over what is in `tests/corpus`.
+//! Each function is one input of a fuzzer (`make fuzz`); `tests/protocol/hostile.rs` runs them over what is in
+//! `tests/corpus`.
 
 use std::time::{Duration, Instant};
 

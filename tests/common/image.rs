@@ -42,8 +42,8 @@ pub fn have(programs: &[&str]) -> bool {
 }
 
 impl Image {
-    /// Of this kind (`ext4`, `xfs`, `btrfs`), and no larger than it has to be: tests fill them. `None`, said aloud, where it
-    /// cannot be made or mounted.
+    /// Of this kind (`ext4`, `xfs`, `btrfs`), and no larger than it has to be: tests fill them. `None`, said aloud,
+    /// where it cannot be made or mounted.
     pub fn make(kind: &str) -> Option<Image> {
         let mebibytes = match kind {
             "xfs" => 320,
@@ -99,7 +99,8 @@ impl Drop for Image {
     }
 }
 
-/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and length.
+/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and
+/// length.
 pub fn unwritten(file: &Path) -> Vec<(String, String)> {
     let listed = std::process::Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
     let listed = String::from_utf8(listed).unwrap();

@@ -47,22 +47,22 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// The names of the steps a call reaches.
-#[cfg(feature = "test-seams")]
+#[cfg(feature = "test-hooks")]
 pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
     let names = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let seen = names.clone();
-    chunked_upload::seam::set_hook(Some(std::rc::Rc::new(move |name| {
+    chunked_upload::test_hooks::set_hook(Some(std::rc::Rc::new(move |name| {
         seen.borrow_mut().push(name);
         Ok(())
     })));
     call();
-    chunked_upload::seam::set_hook(None);
+    chunked_upload::test_hooks::set_hook(None);
     names.take()
 }
 
-/// Whether what nobody synced is believed here: the kernel tells of the temporary directory which page cache it is in. See
-/// docs/kernels.md.
-#[cfg(feature = "test-seams")]
+/// Whether what nobody synced is believed here: the kernel tells of the temporary directory which page cache it is in.
+/// See docs/kernels.md.
+#[cfg(feature = "test-hooks")]
 pub fn volume_is_told() -> bool {
     let store = TestStore::new();
     let uid = store.first(&bytes(1), 1, 0);
@@ -234,7 +234,8 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// Runs `body` in a forked child that acts as this user, in these groups alone. Says whether this could be done: it needs root.
+/// Runs `body` in a forked child that acts as this user, in these groups alone. Says whether this could be done: it
+/// needs root.
 pub fn as_user(user: u32, groups: &[u32], body: impl FnOnce()) -> bool {
     // SAFETY: takes no arguments.
     if unsafe { libc::geteuid() } != 0 {

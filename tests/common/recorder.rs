@@ -1,10 +1,10 @@
 //! What a disk could hold if the power failed: every change to a tree of files is noted as it is made, by system call,
 //! with the syncs between them.
 //!
-//! A change is durable once what it changed was synced: the bytes of a file by a sync of the file, a name by a sync of its
-//! directory. Of the others any subset may have reached the disk, as in Pillai et al., "All File Systems Are Not Created
-//! Equal" (OSDI 2014), but for one rule: a sector is written whole, so what it holds is what it held at some moment. A
-//! write to several sectors is as many changes: it may be torn.
+//! A change is durable once what it changed was synced: the bytes of a file by a sync of the file, a name by a sync of
+//! its directory. Of the others any subset may have reached the disk, as in Pillai et al., "All File Systems Are Not
+//! Created Equal" (OSDI 2014), but for one rule: a sector is written whole, so what it holds is what it held at some
+//! moment. A write to several sectors is as many changes: it may be torn.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -85,8 +85,8 @@ fn rename(names: &mut Names, changed: &BTreeMap<String, Option<Inode>>) {
 /// directory.
 pub type Image = BTreeMap<PathBuf, (Inode, Option<Vec<u8>>)>;
 
-/// The recorded trees. Each has a directory beside it, `kept`, with a link to every file it ever had: so a file can come
-/// back as the inode it was, which the engine remembers of files it moves.
+/// The recorded trees. Each has a directory beside it, `kept`, with a link to every file it ever had: so a file can
+/// come back as the inode it was, which the engine remembers of files it moves.
 pub struct Recorder {
     tops: Vec<PathBuf>,
     files: HashMap<Inode, History<Vec<u8>, Changed>>,
@@ -94,7 +94,8 @@ pub struct Recorder {
     serial: usize,
     /// The serial of what the present look finds of names.
     look: usize,
-    /// The changes of names that are on the disk. A renaming is one change of two directories: with one synced, so is the other.
+    /// The changes of names that are on the disk. A renaming is one change of two directories: with one synced, so is
+    /// the other.
     durable: BTreeSet<usize>,
     /// Where each file is kept.
     kept: HashMap<Inode, PathBuf>,

@@ -57,11 +57,13 @@ pub fn build() -> PathBuf {
 }
 
 impl Shim {
-    /// For a test of this name: runs it again with the shim, and answers `None` if that went well; there, the shim.
-    pub fn load(test: &str) -> Option<Shim> {
+    /// Runs the calling test again with the shim, and answers `None` if that went well; there, the shim.
+    pub fn load() -> Option<Shim> {
         if let Some(shim) = Shim::find() {
             return Some(shim);
         }
+        let thread = std::thread::current();
+        let test = thread.name().expect("the test harness names each test's thread after the test");
         let mut again = Command::new(std::env::current_exe().unwrap());
         // One test, one thread: it is all that runs beside the harness.
         again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", build());

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-/// Records in the file `UPLOAD_SKIPPED` that the calling test does not run here. `make test` prints that file at its end.
-/// With `UPLOAD_SKIP_NOTHING=1` the test fails.
+/// Records in the file `UPLOAD_SKIPPED` that the calling test does not run here. `make test` prints that file at its
+/// end. With `UPLOAD_SKIP_NOTHING=1` the test fails.
 pub fn skip(why: &str) {
     let program = std::env::current_exe().unwrap();
     // Cargo appends a hash to the name.

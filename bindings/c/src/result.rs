@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_the_engine_has_its_number_and_name() {
-        for kind in ErrorKind::ALL {
+        for &kind in ErrorKind::ALL {
             let result = upload_result::from(kind);
             assert_eq!(result as i32, kind.code());
             // SAFETY: the names are static C strings.

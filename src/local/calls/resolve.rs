@@ -1,0 +1,182 @@
+//! What a crash left of an upload, brought into one of two states: receiving, or complete.
+
+use std::ffi::CStr;
+use std::fs::File;
+
+use crate::api::error::{Result, errno};
+use crate::local::calls::secure::sync_finished;
+use crate::local::calls::{claim_record, confirm, rewrite};
+use crate::local::files::{read, sys};
+use crate::local::upload::locked::LockedUpload;
+use crate::local::upload::table::Table;
+use crate::rules::format::head::StateHead;
+use crate::rules::format::layout::{DATA, FILE};
+use crate::rules::format::records::{Stage, StageRecord};
+use crate::rules::placement::Slot;
+use crate::rules::tag::Tag;
+use crate::rules::verdict::{Verdict, verdict};
+
+/// What a locked upload is.
+pub(crate) enum Resolved {
+    /// Chunks may come; `data` is there, and of this size.
+    Receiving { size: u64 },
+    /// The finished file is there, and is what it should be.
+    Complete(StageRecord),
+}
+
+/// Finishes what a crash interrupted. Checks a finished file that is not trusted, and after a failed sync the chunks.
+/// Returns the state of the upload then, and the records that say so.
+pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)> {
+    let mut confirmed = false;
+    loop {
+        let records = upload.records_and_slots()?;
+        let record = upload.stage_of(&records)?;
+        let mut size = 0;
+        let judged = verdict(record, upload.trust, |name| {
+            let found = upload.dir.file_size(name)?;
+            if name == DATA && found.is_none() && upload.dir.open_file(DATA)?.is_some() {
+                return Err(upload.dir.error("cannot use (it is no regular file)", DATA, errno(libc::EBADMSG)));
+            }
+            size = found.unwrap_or(size);
+            Ok(found.is_some())
+        })?;
+        match judged {
+            Verdict::Receiving if !records.doubt() || confirmed => {
+                return Ok((records, Resolved::Receiving { size }));
+            }
+            Verdict::Receiving => {
+                let in_place = Table::read(upload, &records)?.in_place;
+                confirm::confirm(upload, DATA, &open_data(upload)?, in_place)?;
+                confirmed = true;
+            }
+            Verdict::Renamed => upload.dir.rename(FILE, DATA)?,
+            Verdict::Unmarked => {
+                // The tag of the stage *receiving* says nothing of the copy.
+                let tag = if record.stage == Stage::Receiving { Tag::UNKNOWN } else { record.tag };
+                upload.write_stage(StageRecord { stage: Stage::Ordered, tag, ..record })?;
+            }
+            Verdict::Ordered => {
+                let tag = if records.doubt() { Tag::UNKNOWN } else { record.tag };
+                rewrite::finish(upload, tag)?;
+            }
+            Verdict::CopyLost => lose_all_chunks(upload)?,
+            Verdict::RenameLost => reopen(upload)?,
+            Verdict::Finished => {
+                let Some(file) = upload.dir.open_file(FILE)? else { continue };
+                if let Some(record) = check_finished(upload, &records, record, &file)? {
+                    return Ok((records, Resolved::Complete(record)));
+                }
+            }
+            Verdict::Gone => {
+                if matches!(record.stage, Stage::Ordered | Stage::Complete) {
+                    upload.write_stage(StageRecord { stage: Stage::Gone, ..record })?;
+                }
+                return Err(upload.vanished());
+            }
+            Verdict::NoUpload => {
+                if record.stage == Stage::Receiving {
+                    upload.write_stage(StageRecord { stage: Stage::Removed, ..record })?;
+                }
+                return Err(upload.not_found());
+            }
+        }
+    }
+}
+
+/// `None` if the file turned out to be damaged: the upload is then receiving again, without the damaged chunks.
+fn check_finished(
+    upload: &LockedUpload<'_>,
+    records: &StateHead,
+    record: StageRecord,
+    file: &File,
+) -> Result<Option<StageRecord>> {
+    // Of the file that was opened: its owner may be taking it away by its name.
+    let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
+    let right_size = size == upload.header.shape.total_size;
+    if right_size && upload.content(records).trusts(record.tag) {
+        return Ok(Some(record));
+    }
+    if record.grid_is_void {
+        rewrite::move_slots(upload, record.tag)?;
+    }
+    let whole = if records.doubt() {
+        confirm::confirm(upload, FILE, file, true)?
+            && Table::read(upload, &upload.records_and_slots()?)?.missing_count == 0
+    } else {
+        check(upload, FILE, file, right_size)?
+    };
+    if whole && right_size {
+        if !records.doubt() && upload.trust.is_of_this_boot(record.tag) {
+            // The kernel does not tell the volume. What was read is in memory now, and the mark tells how long it stays
+            // there.
+            sys::mark_resident(&upload.state, true);
+            return Ok(Some(record));
+        }
+        // After the sync it need not be read again, through any mount.
+        return sync_finished(upload, record).map(Some);
+    }
+    reopen(upload)?;
+    upload.dir.rename(FILE, DATA)?;
+    upload.reach("reopen:renamed")?;
+    Ok(None)
+}
+
+/// Power loss took the copy that was in order, and kept `data`. Each slot may tell where its chunk lies in the one or
+/// in the other, so two chunks may have the same place: none is trusted.
+fn lose_all_chunks(upload: &LockedUpload<'_>) -> Result<()> {
+    upload.for_each_slot(0, |number, _| upload.write_slot(number, &Slot::default()).map(|()| true))?;
+    upload.write_tail(upload.header.shape.tail_start(), upload.trust.tag())?;
+    upload.write_full(0)?;
+    // Off the disk before chunks are given places again.
+    upload.sync_state()?;
+    upload.reach("lost:cleared")?;
+    let (stage, tag) = (Stage::Receiving, upload.trust.tag());
+    upload.write_stage(StageRecord { stage, crc32c: 0, tag, grid_is_void: false })
+}
+
+/// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
+fn reopen(upload: &LockedUpload<'_>) -> Result<()> {
+    // A copy that was begun is one of the file as it was.
+    claim_record::discard(&upload.dir)?;
+    // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
+    confirm::secure_state(upload)?;
+    // Places may reach beyond the file's end, so the next chunk at the tail has to look at all of them.
+    upload.write_tail(upload.header.shape.total_size, Tag::UNKNOWN)?;
+    let (stage, tag) = (Stage::Receiving, upload.trust.tag());
+    upload.write_stage(StageRecord { stage, crc32c: 0, tag, grid_is_void: true })?;
+    upload.reach("reopen:marked")
+}
+
+/// Only for those who read or cut it: mostly `data` is just renamed.
+pub(crate) fn open_data(upload: &LockedUpload<'_>) -> Result<File> {
+    upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished())
+}
+
+/// Reads the chunks in `file` whose records are not trusted (or all of them) against their checksums. Those that pass
+/// get the present tag, one by one, so that a check that is cut off goes on where it stopped; those that fail are
+/// cleared. Says whether all chunks are there.
+pub(crate) fn check(upload: &LockedUpload<'_>, name: &CStr, file: &File, trust_records: bool) -> Result<bool> {
+    let mut whole = true;
+    let mut buffer = Vec::new();
+    upload.for_each_slot(0, |number, slot| {
+        if !slot.received() {
+            whole = false;
+        } else if !(trust_records && upload.trust.trusts(slot.tag)) {
+            let crc32c = read::checksum(file, slot.offset, slot.length, &mut buffer, |_| Ok(()))
+                .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
+            if crc32c == Some(slot.crc32c) {
+                // Where the kernel tells no tag there is nothing new to write.
+                if slot.tag != upload.trust.tag() {
+                    upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
+                }
+                upload.reach("check:passed")?;
+            } else {
+                whole = false;
+                upload.write_slot(number, &slot.cleared())?;
+                upload.reach("check:cleared")?;
+            }
+        }
+        Ok(true)
+    })?;
+    Ok(whole)
+}

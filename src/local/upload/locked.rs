@@ -1,0 +1,87 @@
+//! The locks on one upload: who waits for whom.
+
+use std::fs::File;
+use std::ops::Deref;
+
+use crate::api::error::Result;
+use crate::local::files::locks::Lock;
+use crate::local::files::sys;
+use crate::local::upload::opened::Upload;
+use crate::rules::format::head::StateHead;
+use crate::rules::format::layout;
+use crate::rules::format::layout::{DOUBT_AT, STAGE_AT};
+use crate::rules::format::records::StageRecord;
+
+/// An upload while no other call works on any of its chunks. Only locking gives one.
+pub(crate) struct LockedUpload<'a> {
+    upload: &'a Upload<'a>,
+    _all: Lock<'a>,
+}
+
+impl<'a> Deref for LockedUpload<'a> {
+    type Target = Upload<'a>;
+
+    fn deref(&self) -> &Upload<'a> {
+        self.upload
+    }
+}
+
+impl Upload<'_> {
+    /// Locks one chunk's slot, after the completer that `records` show waiting, if any.
+    pub(crate) fn lock_slot(&self, records: &StateHead, number: u64) -> Result<Lock<'_>> {
+        let fail = |error| self.state_error("cannot lock", error);
+        if records.closing() {
+            let gate = Lock::gate(&self.state).map_err(fail)?;
+            // The holder of the gate knows that no completer is between its mark and its end.
+            self.mark_closing(false)?;
+            drop(gate);
+        }
+        Lock::slot(&self.state, number).map_err(fail)
+    }
+
+    /// Locks all slots, as a completer.
+    pub(crate) fn lock_all(&self) -> Result<LockedUpload<'_>> {
+        // If no call is in the way, the mark is not needed.
+        let all = match self.try_lock_all()? {
+            Some(all) => all,
+            None => LockedUpload { upload: self, _all: self.lock_all_behind_mark()? },
+        };
+        self.reach("close:locked")?;
+        Ok(all)
+    }
+
+    /// Waits for the calls that are on their way, and keeps new ones from overtaking.
+    fn lock_all_behind_mark(&self) -> Result<Lock<'_>> {
+        let fail = |error| self.state_error("cannot lock", error);
+        let gate = Lock::gate(&self.state).map_err(fail)?;
+        self.mark_closing(true)?;
+        self.reach("close:marked")?;
+        let slots = Lock::all_slots(&self.state, self.chunk_count()).map_err(fail)?;
+        self.mark_closing(false)?;
+        Ok(Lock::joined(gate, slots))
+    }
+
+    /// Locks all slots if no call is working on any.
+    pub(crate) fn try_lock_all(&self) -> Result<Option<LockedUpload<'_>>> {
+        let all = Lock::try_all(&self.state).map_err(|error| self.state_error("cannot lock", error))?;
+        Ok(all.map(|all| LockedUpload { upload: self, _all: all }))
+    }
+
+    fn mark_closing(&self, closing: bool) -> Result<()> {
+        self.write(layout::CLOSING_AT, &[closing.into()])
+    }
+}
+
+impl LockedUpload<'_> {
+    pub(crate) fn write_stage(&self, record: StageRecord) -> Result<()> {
+        self.write(STAGE_AT, &record.encode())
+    }
+
+    /// Called when everything on record is on disk, and `content`, too.
+    pub(crate) fn end_doubt(&self, content: &File) -> Result<()> {
+        self.write(DOUBT_AT, &[0])?;
+        sys::mark_resident(content, true);
+        sys::mark_resident(&self.state, true);
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! What released versions wrote opens.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod released;

@@ -1,0 +1,13 @@
+//! What a disk or a system call that fails leaves, and what the next call makes of it.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod every_call;
+mod planted;
+#[cfg(feature = "test-hooks")]
+mod read_only;
+#[cfg(feature = "test-hooks")]
+mod thin_disk;
+#[cfg(feature = "test-hooks")]
+mod write_back;

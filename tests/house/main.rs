@@ -1,0 +1,8 @@
+//! The sources, the tests and the examples themselves.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod examples;
+mod floor_plan;
+mod skipped;
