@@ -127,8 +127,9 @@ test-python: $(VENV)/.wheel ## the Python package's tests
 	$(BIN)/python -m pytest -q bindings/python
 
 storm: $(VENV)/.wheel ## a long storm of kills: KILLS= SEED=
-	rm -rf build/storm && mkdir -p build/storm
-	$(BIN)/python bindings/python/tests/storm.py build/storm --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
+	mkdir -p build
+	dir=$$(TMPDIR=build tests/tmpdir)/chunked-upload-storm && rm -rf $$dir && mkdir $$dir && \
+		$(BIN)/python bindings/python/tests/storm.py $$dir --kills $(or $(KILLS),20000) --seed $(or $(SEED),1)
 
 storm-thin: $(VENV)/.wheel ## the same, as root, on an ext4 whose disk runs out again and again
 	rm -rf build/storm-thin && mkdir -p build/storm-thin
