@@ -25,7 +25,8 @@ engine() {
 # must_find FAULT WORDS: the test of this name in tests/faults/planted.rs fails, and the tool says why.
 must_find() {
     local said
-    if said=$(engine ${under:+"$under"} --test faults -- --ignored --exact "planted::$1" 2>&1) || ! grep "$2" <<<"$said"; then
+    if said=$(engine ${under:+"$under"} --test faults -- --ignored --exact "planted::$1" 2>&1) ||
+        ! grep -m 1 "$2" <<<"$said"; then
         printf '%s\n%s: %s was not found\n' "$said" "$0" "$1" >&2
         exit 1
     fi
@@ -54,9 +55,12 @@ valgrind)
     under=$(runner valgrind --quiet --error-exitcode=99)
     must_find use_after_free 'Invalid read'
     # Not those whose threads meet at a lock, where valgrind (3.19) waits for ever, nor those that take minutes.
-    engine "$under" --lib
-    engine "$under" --test protocol --test crashes --test access --test compatibility -- \
-        $(printf '%s:: ' planted_files owners power_loss table refused resume released trust vectors)
+    # It does not know F_GET_RW_HINT and F_SET_RW_HINT: it warns at each and returns EINVAL, like Linux before 4.13.
+    {
+        engine "$under" --lib
+        engine "$under" --test protocol --test crashes --test access --test compatibility -- \
+            $(printf '%s:: ' planted_files owners power_loss table refused resume released trust vectors)
+    } 2>&1 | sed --unbuffered '/^==[0-9]*== Warning: unimplemented fcntl command: 103[56]$/d'
     ;;
 *)
     echo "usage: $0 asan|tsan|valgrind" >&2
