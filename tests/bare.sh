@@ -50,6 +50,8 @@ unshare --mount --pid --fork --kill-child bash -euc '
     cd "$1"
     mount --bind -o ro "$2" rust
     mount -t proc proc proc
+    mount -t sysfs -o ro sys sys
+    mount -t devpts devpts dev/pts
     mount -t tmpfs -o mode=1777 tmpfs dev/shm
     pivot_root . outside
     umount --lazy outside
