@@ -290,9 +290,10 @@ fn on_real_file_systems() {
             eprintln!("{kind}, {level:?}: {} cuts, {promises} chunks acknowledged", rounds * CUTS);
         }
     }
-    // What is not kept is noticed.
+    // What is not kept is noticed. On a busy machine not each time: the kernel may have written all by itself.
     for promised in [Durability::Complete, Durability::Chunk] {
-        let kept = std::panic::catch_unwind(|| cut_power(&outer, "ext4", Durability::Process, promised, 1));
-        assert!(!matches!(kept, Ok(Some(_))), "a store at level process keeps what {promised:?} promises");
+        let kept = |seed| std::panic::catch_unwind(|| cut_power(&outer, "ext4", Durability::Process, promised, seed));
+        let noticed = (1..=8).any(|seed| !matches!(kept(seed), Ok(Some(_))));
+        assert!(noticed, "a store at level process keeps what {promised:?} promises");
     }
 }
