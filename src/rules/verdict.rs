@@ -102,11 +102,13 @@ mod tests {
         verdict(record, Trust::of(Some(NOW)), |name| Ok::<_, ()>(files.contains(&name))).unwrap()
     }
 
-    /// Each row holds for both values that are left open.
+    /// Stage, whether the grid is void, the record's tag, the files that are there: for each of the values that are given.
+    type Row<'a> = (Stage, &'a [bool], &'a [Tag], &'a [&'a CStr], Verdict);
+
     #[test]
     fn the_table_is_right() {
         let (both, any) = ([false, true], [NOW, EARLIER, Tag::SYNCED]);
-        let rows: &[(Stage, &[bool], &[Tag], &[&CStr], Verdict)] = &[
+        let rows: &[Row<'_>] = &[
             (Receiving, &both, &any, &[DATA], Verdict::Receiving),
             (Receiving, &both, &any, &[DATA, ORDERED, CLAIM], Verdict::Receiving),
             (Receiving, &both, &any, &[FILE], Verdict::Renamed),

@@ -108,7 +108,7 @@ pub extern "C" fn upload_result_name(result: i32) -> *const c_char {
 /// number that is not in this version's list. Since 0.2.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_result_http_status(result: i32) -> i32 {
-    let kind = ErrorKind::ALL.into_iter().find(|kind| kind.code() == result);
+    let kind = ErrorKind::ALL.iter().find(|kind| kind.code() == result);
     kind.map_or(if result == upload_result::UPLOAD_OK as i32 { 200 } else { 500 }, |kind| kind.http_status().into())
 }
 

@@ -2,8 +2,8 @@
 
     python thin_storm.py --seed 1 --kills 1000 DIRECTORY
 
-The disk is an image full of holes on a full file system in memory (tests/faults/thin_disk.rs says more). Every write succeeds
-while pages take it. The disk refuses it later. Then there is room again, and the storm goes on.
+The disk is an image full of holes on a full file system in memory (tests/faults/thin_disk.rs says more). Every write
+succeeds while pages take it. The disk refuses it later. Then there is room again, and the storm goes on.
 
 The storm has rounds. After each round all uploads are completed, and read again after a remount. Every chunk that level
 `chunk` acknowledged is there. No `get` at level `complete` or `chunk` answers with wrong bytes. Level `process` syncs
