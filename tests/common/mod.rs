@@ -234,12 +234,20 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
+/// Says whether the test runs as root, who alone can act as another user.
+pub fn is_root() -> bool {
+    // SAFETY: takes no arguments.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root {
+        skip("only root can act as another user");
+    }
+    is_root
+}
+
 /// Runs `body` in a forked child that acts as this user, in these groups alone. Says whether this could be done: it
 /// needs root.
 pub fn as_user(user: u32, groups: &[u32], body: impl FnOnce()) -> bool {
-    // SAFETY: takes no arguments.
-    if unsafe { libc::geteuid() } != 0 {
-        skip("only root can act as another user");
+    if !is_root() {
         return false;
     }
     let status = in_child(|| {
