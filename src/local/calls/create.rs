@@ -89,7 +89,10 @@ impl<'a> New<'a> {
         let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
         let header = Header::new(shape, chunk.file_name, None, Digests::parse("file_digest", chunk.file_digest)?);
         home.options().admit(chunk.total_size, chunk.chunk_count, header.size_on_disk())?;
-        let too_many = || Error::InvalidArgument(format!("no file can hold the table of {} chunks", chunk.chunk_count));
+        let too_many = || {
+            let text = format!("chunk_count {} is too large: no file can hold the table", chunk.chunk_count);
+            Error::InvalidArgument(text)
+        };
         let state_size = header.state_size().ok_or_else(too_many)?;
         let crc32c = digests::checked_crc32c(chunk)?;
         file_systems::check_room(home.root(), chunk.total_size, home.options())?;
