@@ -43,6 +43,26 @@ fn no_files_import_each_other_in_a_circle() {
     }
 }
 
+/// docs/design.md draws every file of the engine, in its folder, and no other.
+#[test]
+fn the_design_draws_the_files_that_there_are() {
+    let design = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
+    let design = std::fs::read_to_string(design).unwrap();
+    let (mut drawn, mut folder) = (BTreeSet::new(), "");
+    for line in design.split("```").nth(1).unwrap().lines() {
+        // A wide gap separates names from words about them.
+        let names = line.trim_start().split("   ").next().unwrap();
+        match names.strip_prefix("src/") {
+            Some(file) if file.ends_with(".rs") => drop(drawn.insert(file.to_owned())),
+            Some(inner) => folder = inner,
+            None if folder.is_empty() => {}
+            None => drawn.extend(names.split_whitespace().map(|name| format!("{folder}{name}.rs"))),
+        }
+    }
+    let there: BTreeSet<String> = plan_of("src").into_keys().filter(|file| !is_folder(file)).collect();
+    assert_eq!(drawn, there);
+}
+
 #[test]
 fn a_circle_is_found_wherever_its_paths_stand() {
     let planted = |a: &str, b: &str| {
