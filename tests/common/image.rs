@@ -137,3 +137,45 @@ impl Drop for Memory {
         unmount(self.path());
     }
 }
+
+/// An overlayfs whose files lie in a directory of another file system, mounted while this lives.
+pub struct Overlay {
+    dir: tempfile::TempDir,
+    upper: PathBuf,
+}
+
+impl Overlay {
+    /// `None`, said aloud, where it cannot be mounted.
+    pub fn mount(below: &Path) -> Option<Overlay> {
+        let overlay = Overlay { dir: tempfile::tempdir().unwrap(), upper: below.join("upper") };
+        let lower = overlay.dir.path().join("lower");
+        for made in [&lower, &overlay.upper, &below.join("work"), &overlay.path()] {
+            std::fs::create_dir(made).unwrap();
+        }
+        let layer = |name, path: &Path| format!("{name}={}", path.display());
+        let layers =
+            [layer("lowerdir", &lower), layer("upperdir", &overlay.upper), layer("workdir", &below.join("work"))];
+        if !succeeds("mount", &["-t", "overlay", "-o", &layers.join(","), "overlay", overlay.path().to_str().unwrap()])
+        {
+            skip("no overlayfs can be mounted here");
+            return None;
+        }
+        Some(overlay)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("merged")
+    }
+
+    /// Where its files lie.
+    pub fn upper(&self) -> &Path {
+        &self.upper
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        unmount(&self.path());
+    }
+}

@@ -10,4 +10,6 @@ mod read_only;
 #[cfg(feature = "test-hooks")]
 mod thin_disk;
 #[cfg(feature = "test-hooks")]
+mod thin_uploads;
+#[cfg(feature = "test-hooks")]
 mod write_back;

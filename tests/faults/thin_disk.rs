@@ -14,15 +14,15 @@ use crate::common::{
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Result, Store, test_hooks};
 
 /// The disk, mounted.
-struct Thin {
+pub struct Thin {
     kind: &'static str,
-    image: Image,
+    pub image: Image,
     memory: Memory,
 }
 
 /// What the disk has no room for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Starved {
+pub enum Starved {
     /// The bytes of the uploads: room that the file system has given to them already.
     Data,
     /// Records: everything that the file system has given to no file yet.
@@ -33,19 +33,19 @@ enum Starved {
 
 /// What becomes of the pages that could not be written.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Evicted {
+pub enum Evicted {
     Nothing,
     Pages,
     /// With its inode the kernel forgets that a write failed.
     Inodes,
 }
 
-const STARVED: [Starved; 3] = [Starved::Data, Starved::Records, Starved::Everything];
-const EVICTED: [Evicted; 3] = [Evicted::Nothing, Evicted::Pages, Evicted::Inodes];
+pub const STARVED: [Starved; 3] = [Starved::Data, Starved::Records, Starved::Everything];
+pub const EVICTED: [Evicted; 3] = [Evicted::Nothing, Evicted::Pages, Evicted::Inodes];
 const ROOM: &str = "size=600m";
 
 impl Thin {
-    fn new(kind: &'static str) -> Option<Thin> {
+    pub fn new(kind: &'static str) -> Option<Thin> {
         let (mebibytes, arguments): (u64, &[&str]) = match kind {
             "ext4" => (96, &["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]),
             "xfs" => (320, &["-K"]),
@@ -59,7 +59,7 @@ impl Thin {
         Some(Thin { kind, image, memory })
     }
 
-    fn store(&self, durability: Durability) -> Store {
+    pub fn store(&self, durability: Durability) -> Store {
         let options = Options { durability, min_free_space: 0, ..Options::default() };
         Store::open(self.image.mountpoint().join("uploads"), options).unwrap()
     }
@@ -69,7 +69,12 @@ impl Thin {
     }
 
     /// From here on the disk takes nothing new.
-    fn starve(&self, starved: Starved) {
+    pub fn starve(&self, starved: Starved) {
+        self.starve_uploads(starved, &self.image.mountpoint().join("uploads"));
+    }
+
+    /// The same for uploads that lie here.
+    pub fn starve_uploads(&self, starved: Starved, uploads: &Path) {
         self.write_back();
         if starved != Starved::Data {
             assert!(succeeds("fstrim", &[self.image.mountpoint().to_str().unwrap()]));
@@ -78,7 +83,7 @@ impl Thin {
             self.keep_trees();
         }
         if starved != Starved::Records {
-            for upload in std::fs::read_dir(self.image.mountpoint().join("uploads")).unwrap() {
+            for upload in std::fs::read_dir(uploads).unwrap() {
                 for (start, length) in unwritten(&upload.unwrap().path().join("data")) {
                     let backing = self.image.file();
                     assert!(succeeds("fallocate", &["-p", "-o", &start, "-l", &length, backing.to_str().unwrap()]));
@@ -123,7 +128,7 @@ impl Thin {
 
     /// There is room again. A file system that the lack of room damaged is repaired, as an administrator would do. True
     /// if that was necessary.
-    fn feed(&self, remounted: bool) -> bool {
+    pub fn feed(&self, remounted: bool) -> bool {
         let broken = std::fs::write(self.image.mountpoint().join("probe"), "").is_err();
         let mounted = !(remounted || broken) || !self.image.unmount();
         self.memory.remount(ROOM);
@@ -135,13 +140,13 @@ impl Thin {
     }
 
     /// The kernel writes back what it has, as it does by itself after a while.
-    fn write_back(&self) {
+    pub fn write_back(&self) {
         let dir = std::fs::File::open(self.image.mountpoint()).unwrap();
         // SAFETY: no pointers are passed. What fails is what these tests are about.
         unsafe { libc::syncfs(dir.as_raw_fd()) };
     }
 
-    fn evict(&self, evicted: Evicted) {
+    pub fn evict(&self, evicted: Evicted) {
         let what = match evicted {
             Evicted::Nothing => return,
             Evicted::Pages => "1",
@@ -174,17 +179,17 @@ impl Drop for Kept {
 }
 
 /// An upload on such a disk, and its right file.
-struct Sent<'a> {
-    case: String,
-    file: &'a [u8],
+pub struct Sent<'a> {
+    pub case: String,
+    pub file: &'a [u8],
     /// The size of its chunks.
-    size: usize,
-    uid: String,
+    pub size: usize,
+    pub uid: String,
 }
 
 impl Sent<'_> {
     /// Begins with the first chunk, which reserves room for the others.
-    fn begin<'a>(store: &Store, case: &dyn std::fmt::Debug, file: &'a [u8], size: usize) -> Sent<'a> {
+    pub fn begin<'a>(store: &Store, case: &dyn std::fmt::Debug, file: &'a [u8], size: usize) -> Sent<'a> {
         Sent::begin_with(0, store, case, file, size)
     }
 
@@ -193,16 +198,16 @@ impl Sent<'_> {
         Sent { case: format!("{case:?}"), file, size, uid }
     }
 
-    fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         chunk_count(self.file, self.size)
     }
 
-    fn send(&self, store: &Store, number: u64) -> Result<()> {
+    pub fn send(&self, store: &Store, number: u64) -> Result<()> {
         send(store, &self.uid, self.file, self.size, number).map(drop)
     }
 
     /// Asks for the file. It must be right, otherwise the result must be an error.
-    fn get(&self, store: &Store) -> Result<()> {
+    pub fn get(&self, store: &Store) -> Result<()> {
         match store.get(&self.uid) {
             Ok(finished) => {
                 let found = std::fs::read(finished.path).unwrap();
@@ -221,7 +226,7 @@ impl Sent<'_> {
 
     /// With room again: missing chunks are sent again, and then the file is right, also when it is read from the disk.
     /// `broken` if the file system had to be repaired: then the upload may have gone with what it did not write.
-    fn finish(&self, thin: &Thin, store: &Store, mut broken: bool) {
+    pub fn finish(&self, thin: &Thin, store: &Store, mut broken: bool) {
         let mut answers = Vec::new();
         for _ in 0..6 {
             if broken && matches!(store.inspect(&self.uid, 0), Err(Error::NotFound { .. })) {
@@ -264,7 +269,7 @@ struct Case {
 
 /// On blocks of the disk; not on blocks; and so many that the table takes many blocks.
 const SIZES: [usize; 3] = [256 << 10, 250_000, 8 << 10];
-const FILE: usize = 4 << 20;
+pub const FILE: usize = 4 << 20;
 
 fn cases(kind: &'static str, level: Durability) -> impl Iterator<Item = Case> {
     let all = STARVED.into_iter().flat_map(|starved| EVICTED.map(|evicted| (starved, evicted)));

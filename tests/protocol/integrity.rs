@@ -76,6 +76,30 @@ fn the_file_must_be_what_the_first_chunk_declared() {
     }
 }
 
+/// The kernel may have dropped bytes that it could not write back. The file's checksum would only say that the file is
+/// wrong. The chunk's own says which chunk to send again.
+#[test]
+fn a_damaged_chunk_is_missing_rather_than_the_file_wrong() {
+    for sizes in CUTS {
+        let store = TestStore::new();
+        let file = bytes(350);
+        let pieces = cut(&file, sizes);
+        let uid = send_with_digest(&store, &pieces, &[2, 0, 3, 1], &sha256(&file));
+        let data = store.root().join(&uid).join("data");
+        let stored = std::fs::read(&data).unwrap();
+        let at = (0..stored.len()).find(|&at| stored[at..].starts_with(pieces[2])).unwrap();
+        std::fs::write(&data, [&stored[..at], &[!stored[at]], &stored[at + 1..]].concat()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Incomplete);
+            assert_eq!(store.inspect(&uid, 0).unwrap().missing, [2..3]);
+        }
+        let another = store.send_piece(&uid, &pieces, 1).unwrap();
+        assert!(!another.received_all, "one is missing");
+        assert!(store.send_piece(&uid, &pieces, 2).unwrap().received_all);
+        assert_eq!(store.content(&uid), file);
+    }
+}
+
 fn crc(bytes: &[u8]) -> u32 {
     let store = TestStore::new();
     store.finished(&store.send_all(bytes, bytes.len())).crc32c

@@ -52,9 +52,7 @@ pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
                 let trust_records = !table.in_place || size >= declared_size;
                 let whole =
                     (trust_records && table.trusted) || check(upload, DATA, &open_data(upload)?, trust_records)?;
-                if whole {
-                    whole_digest::check_whole(upload, || open_data(upload), table.crc32c)?;
-                }
+                let whole = whole && whole_digest::check_whole(upload, || open_data(upload), table.crc32c)?;
                 let finished = match (whole, table.in_place) {
                     (true, true) => Some(finish_in_place(upload, size, &records, &table)?),
                     (true, false) => rewrite::rewrite(upload, &open_data(upload)?)?,

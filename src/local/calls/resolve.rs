@@ -178,5 +178,8 @@ pub(crate) fn check(upload: &LockedUpload<'_>, name: &CStr, file: &File, trust_r
         }
         Ok(true)
     })?;
+    if !whole {
+        upload.write_full(0)?;
+    }
     Ok(whole)
 }
