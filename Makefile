@@ -152,8 +152,13 @@ tsan: ## the same under ThreadSanitizer, as far as there are threads
 valgrind: ## the same under valgrind, but for Rust tests it cannot run or takes minutes for
 	tests/watched.sh $@
 
-check: $(VENV)/.wheel ## formats, lints and types
+format: $(VENV)/.made ## write all sources as `check` wants them
+	$(CARGO) fmt --all
+	$(BIN)/python -m ruff check --fix --quiet . && $(BIN)/python -m ruff format .
+
+check: $(VENV)/.wheel ## formats, lints, types and the Rust documentation
 	$(CARGO) fmt --all --check
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps -p chunked-upload
 	PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .

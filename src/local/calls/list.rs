@@ -7,7 +7,7 @@ use crate::local::calls::inspect;
 use crate::local::home::Home;
 use crate::local::upload::opened::Upload;
 
-/// The uploads of a store, one after the other. See [`Store::list`].
+/// The uploads of a store, one after the other. See [`Store::list`](crate::Store::list).
 pub struct List {
     home: Home,
     entries: Entries,
