@@ -12,9 +12,9 @@ use crate::text::Text;
 pub enum Content {
     /// A `bytes` object, kept alive. It never changes, so nothing is copied.
     Bytes(PyBackedBytes),
-    /// A view of a `bytes` object: as good.
+    /// A view of a `bytes` object, which is as constant.
     View(PyUntypedBuffer),
-    /// A copy of what another thread may write to.
+    /// A copy of memory that another thread may write to.
     Copy(Vec<u8>),
 }
 
@@ -24,14 +24,14 @@ impl Content {
         match self {
             Content::Bytes(bytes) => bytes,
             // SAFETY: `extract` made sure that the view is contiguous and of a `bytes` object; the buffer keeps that
-            // object alive and its memory in place for as long as `self` is borrowed, and nobody may write to it.
+            // object alive and its memory in place for as long as `self` is borrowed. Nothing may write to a `bytes` object.
             Content::View(buffer) => unsafe { contiguous(buffer) },
             Content::Copy(bytes) => bytes,
         }
     }
 }
 
-/// An upload key: a str, of which the UTF-8 counts, or bytes.
+/// An upload key: the UTF-8 of a str, or bytes.
 pub enum Key {
     Text(Text),
     Bytes(Content),
@@ -115,7 +115,7 @@ impl FromPyObject<'_, '_> for Content {
 ///
 /// # Safety
 ///
-/// The buffer is contiguous, and nobody writes to it while the slice lives.
+/// The buffer is contiguous, and nothing writes to it while the slice lives.
 unsafe fn contiguous(buffer: &PyUntypedBuffer) -> &[u8] {
     match buffer.len_bytes() {
         // The pointer of an empty buffer may be null.

@@ -104,7 +104,7 @@ impl Store {
                 max_chunk_count: max_chunk_count.get("max_chunk_count")?,
                 min_free_space: min_free_space.get("min_free_space")?,
                 durability: Durability::from_name(durability)
-                    .ok_or_else(|| invalid_argument("durability is none of process, complete, chunk".into()))?,
+                    .ok_or_else(|| invalid_argument("durability must be process, complete or chunk".into()))?,
                 prefix: prefix.unicode("prefix")?.to_owned(),
                 dir_mode: dir_mode.get("dir_mode")?,
                 file_mode: file_mode.get("file_mode")?,
@@ -113,7 +113,7 @@ impl Store {
                 all_owners,
             };
             if all_owners && owner.is_some() {
-                return Err(invalid_argument("a store of one owner cannot see all_owners".into()));
+                return Err(invalid_argument("owner and all_owners exclude each other".into()));
             }
             let store = py.detach(|| engine::Store::open(root, options)).map_err(exception)?;
             match owner {
@@ -385,11 +385,12 @@ impl Store {
     /// open the store with all_owners.
     ///
     /// Args:
-    ///     older_than: The age of every upload for which no other age is given below: seconds, a
-    ///         datetime.timedelta, or None, which keeps them.
-    ///     unfinished: Another age for uploads that are not finished, and for what crashes left.
-    ///     finished: Another age for finished uploads whose file was not taken.
-    ///     gone: Another age for the records of uploads whose file was taken.
+    ///     older_than: Remove uploads that were idle for this long: seconds, a datetime.timedelta, or None, which
+    ///         keeps them. 0 removes all. The three ages below replace it for some uploads.
+    ///     unfinished: The age for uploads that are not finished, and for what crashes left.
+    ///     finished: The age for finished uploads whose file was not taken.
+    ///     gone: The age for the records of uploads whose file was taken. While such a record is there, a late
+    ///         chunk is refused with Gone.
     ///     max_removals: The most uploads to remove in this call.
     ///     dry_run: Whether to only tell what would be removed.
     ///     limit: The old name of max_removals.
@@ -549,7 +550,7 @@ impl Store {
         let options = slf.get().option_dict(py)?;
         let mut text = format!("Store({}", slf.get().root().into_pyobject(py)?.repr()?);
         for (name, value) in options {
-            // Whose it is may be as private as what they send.
+            // An owner may be as private as the uploads.
             if name.to_string() == "owner" {
                 text += ", owner=…";
                 continue;

@@ -51,7 +51,8 @@ impl FromPyObject<'_, '_> for Text {
     }
 }
 
-/// A str or os.PathLike. A str that no path can be made of is a wrong value, not a wrong type.
+/// The path of the parameter `name`: a str or os.PathLike. A str that cannot be a path is a wrong value, not a wrong
+/// type.
 pub fn path(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
     let path: PathBuf = object.extract().map_err(|error: PyErr| {
         if error.is_instance_of::<PyUnicodeEncodeError>(object.py()) {

@@ -288,11 +288,12 @@ class Store:
         open the store with all_owners.
 
         Args:
-            older_than: The age of every upload for which no other age is given below: seconds, a
-                datetime.timedelta, or None, which keeps them.
-            unfinished: Another age for uploads that are not finished, and for what crashes left.
-            finished: Another age for finished uploads whose file was not taken.
-            gone: Another age for the records of uploads whose file was taken.
+            older_than: Remove uploads that were idle for this long: seconds, a datetime.timedelta, or None, which
+                keeps them. 0 removes all. The three ages below replace it for some uploads.
+            unfinished: The age for uploads that are not finished, and for what crashes left.
+            finished: The age for finished uploads whose file was not taken.
+            gone: The age for the records of uploads whose file was taken. While such a record is there, a late
+                chunk is refused with Gone.
             max_removals: The most uploads to remove in this call.
             dry_run: Whether to only tell what would be removed.
             limit: The old name of max_removals.

@@ -1,7 +1,7 @@
-"""Every way a call can fail.
+"""The errors that calls raise.
 
-Each class has the number, the name and the HTTP status that the failure has in every language this library is used
-from. ``str(e)`` is for logs: it holds figures and eight digits of the uid. Clients get ``e.name``.
+Each class has a number, a name and an HTTP status, which are the same in every language of this library. str(e) is for
+logs: it holds figures and eight digits of the uid. Send e.name to clients.
 """
 
 import os
@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 
 class Error(Exception):
-    """The base of all. Catch it to answer with ``e.http_status`` and ``e.name``.
+    """The base class of all errors. Catch it to answer with e.http_status and e.name.
 
     Attributes:
-        code: The stable number.
-        name: The stable name, fit for clients.
-        http_status: The HTTP status a server would answer with.
+        code: The number, which never changes.
+        name: The name, which never changes and may be sent to clients.
+        http_status: The HTTP status for a server's answer.
     """
 
     code: ClassVar[int] = 90
@@ -26,7 +26,7 @@ class Error(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
 
-    # Io is an OSError too, whose own ways of doing these three show the whole path, or lose what is no argument.
+    # Io is an OSError, too. OSError's __str__ and __repr__ show the whole path; its __reduce__ loses other attributes.
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
@@ -38,17 +38,17 @@ class Error(Exception):
 
 
 class InvalidArgument(Error, ValueError):
-    """The request contradicts itself or is malformed. Nothing was stored."""
+    """A value is malformed, or values contradict each other. Nothing was stored."""
 
     code, name, http_status = 1, "invalid_argument", 400
 
 
 class LimitExceeded(Error):
-    """A limit stands in the way. Nothing was stored.
+    """A limit was exceeded. Nothing was stored.
 
     Attributes:
-        limit: An option's name, or ``data_size``: twice the declared size.
-        limit_value: Its value.
+        limit: The name of an option of Store, or "data_size".
+        limit_value: The value of the limit. That of "data_size" is twice the declared size.
     """
 
     code, name, http_status = 2, "limit_exceeded", 413
@@ -64,14 +64,17 @@ class LimitExceeded(Error):
 
 
 class ChecksumMismatch(Error):
-    """The chunk does not have the checksum that came with it: nothing was stored. Or, from get and move_to, the file
-    does not have the one that its first chunk declared: the upload stays open, and chunks sent again repair it."""
+    """The content of a chunk, or of the file, does not have its checksum.
+
+    handle_chunk raises it for a chunk: nothing was stored. get and move_to raise it for a file without the file_digest
+    that its first chunk declared: the upload stays open, and chunks that are sent again can repair it.
+    """
 
     code, name, http_status = 3, "checksum_mismatch", 400
 
 
 class NotFound(Error):
-    """No such upload: unknown, malformed and foreign uids alike."""
+    """There is no such upload: the uid is unknown, malformed, or of an upload of another owner."""
 
     code, name, http_status = 20, "not_found", 404
 
@@ -80,8 +83,8 @@ class Incomplete(Error):
     """Chunks are missing.
 
     Attributes:
-        missing_count: How many.
-        first_missing: The lowest number among them.
+        missing_count: How many chunks are missing.
+        first_missing: The lowest number of a missing chunk.
     """
 
     code, name, http_status = 21, "incomplete", 409
@@ -97,17 +100,17 @@ class Incomplete(Error):
 
 
 class Conflict(Error):
-    """The chunk contradicts what the upload already is. Nothing was stored."""
+    """A chunk contradicts its upload: other declared values, or new bytes for a finished file. Nothing was stored."""
 
     code, name, http_status = 22, "conflict", 409
 
 
 class SizeMismatch(Error):
-    """All chunks are there, but together they are not as long as declared. Sending wrong ones again repairs it.
+    """All chunks are there, but their sizes do not add up to total_size. Sending the wrong ones again repairs it.
 
     Attributes:
         received_size: The sum of the chunks' sizes.
-        declared_size: The declared ``total_size``.
+        declared_size: The declared total_size.
     """
 
     code, name, http_status = 23, "size_mismatch", 409
@@ -123,7 +126,7 @@ class SizeMismatch(Error):
 
 
 class Gone(Error):
-    """The finished file was taken away by its owner. For ever: a late chunk never rebuilds it."""
+    """The finished file was taken away. This is final: a late chunk does not begin the upload again."""
 
     code, name, http_status = 24, "gone", 410
 
@@ -139,24 +142,24 @@ class _Storage(Error, OSError):
 
     @property
     def path(self) -> str | None:
-        """Where: ``filename``. Holds the whole uid, so keep it out of logs."""
+        """The file or directory, the same as filename. It holds the whole uid: keep it out of logs."""
         path: str | None = self.filename
         return path
 
 
 class Io(_Storage):
-    """The operating system refused. An ``OSError``: ``errno``, ``strerror`` and ``filename`` are set."""
+    """The operating system refused. Also an OSError: errno, strerror and filename are set."""
 
     code, name, http_status = 40, "io", 500
 
 
 class NoSpace(_Storage):
-    """The disk, a quota or the reserve of free space is exhausted. The upload can be resumed. An ``OSError``."""
+    """The disk, a quota or the reserve of free space is exhausted. The upload can be resumed. Also an OSError."""
 
     code, name, http_status = 41, "no_space", 507
 
 
 class Internal(Error):
-    """A defect of this library, caught at the boundary."""
+    """A defect of this library."""
 
     code, name, http_status = 90, "internal", 500
