@@ -19,7 +19,7 @@
 //! let upload = store.move_to(uid.as_str(), directory.join("a.txt"), false)?;
 //! assert_eq!(std::fs::read(upload.path).unwrap(), b"helloworld");
 //!
-//! // Now and then:
+//! // From time to time:
 //! store.cleanup(&Expiry::older_than(Duration::from_secs(86_400)))?;
 //! # std::fs::remove_dir_all(&directory).unwrap();
 //! # Ok(())
@@ -27,7 +27,7 @@
 //! ```
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("chunked-upload needs Linux on x86-64 or aarch64: it rests on that kernel's locks and file systems");
+compile_error!("chunked-upload needs Linux on x86-64 or aarch64, because it uses that kernel's locks and file systems");
 
 pub(crate) mod api;
 pub(crate) mod local;

@@ -56,10 +56,10 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::InvalidArgument`]: the path is empty or contains NUL, or no store can work with the options.
-    /// - [`Error::Io`]: the path cannot be resolved or examined, or the file system cannot keep what is promised. That is
-    ///   a network file system, or, at the levels `complete` and `chunk`, one without a journal, such as ext2.
-    /// - [`Error::Io`] with `EPERM`: another user could exchange the store, or made the symbolic link that is the path's
-    ///   last component.
+    /// - [`Error::Io`]: the path cannot be resolved or examined, or the file system cannot keep the store's promises.
+    ///   That is a network file system, or, at the levels `complete` and `chunk`, one without a journal, such as ext2.
+    /// - [`Error::Io`] with `EPERM`: another user could exchange the store, or made the symbolic link that is the
+    ///   path's last component.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         crc::prepare();
         Ok(Store { home: Home::open(path.as_ref(), options)? })
@@ -75,8 +75,8 @@ impl Store {
         self.home.options()
     }
 
-    /// Receives one chunk. When it returns `Ok`, the chunk is as safe as the store's [`Durability`](crate::Durability)
-    /// says.
+    /// Receives one chunk. When it returns `Ok`, the chunk survives what the store's [`Durability`](crate::Durability)
+    /// names.
     ///
     /// Chunks may come in any order, at the same time, and more than once. Other bytes for a chunk replace it until the
     /// upload is complete. The call takes time in proportion to the content. It waits only for a call on the same
@@ -84,16 +84,16 @@ impl Store {
     /// getting its place.
     ///
     /// # Errors
-    /// Nothing is stored. After [`Error::NoSpace`], [`Error::Io`] and the limit `data_size`, a chunk that was to be
-    /// replaced may be missing.
-    /// - [`Error::InvalidArgument`]: the chunk contradicts itself.
-    /// - [`Error::ChecksumMismatch`]: its content does not have the `checksum` that came with it.
-    /// - [`Error::LimitExceeded`]: an option of the store does not allow it, or `data` would become larger than twice the
-    ///   file (`data_size`). After `data_size`, a chunk of a right file succeeds when the other chunks are there.
+    /// A refused chunk is not stored. After [`Error::NoSpace`], [`Error::Io`] and the limit `data_size`, the chunk that
+    /// it was to replace may be missing.
+    /// - [`Error::InvalidArgument`]: the chunk contradicts itself, or a value is malformed.
+    /// - [`Error::ChecksumMismatch`]: its content does not match its `checksum`.
+    /// - [`Error::LimitExceeded`]: an option of the store does not allow it, or `data` would become too large
+    ///   (`data_size`). After `data_size`, a chunk of a right file succeeds when the other chunks are there.
     /// - [`Error::NotFound`]: there is no such upload.
     /// - [`Error::Conflict`]: the totals differ from those of the first chunk, or the bytes from the finished file.
     /// - [`Error::Gone`]: the finished file was taken away.
-    /// - [`Error::NoSpace`], [`Error::Io`]: the operating system refused.
+    /// - [`Error::NoSpace`], [`Error::Io`]: the operating system reported an error.
     pub fn handle_chunk(&self, chunk: &Chunk<'_>) -> Result<Receipt> {
         chunk.validate()?;
         if chunk.upload_uid.is_empty() {
@@ -113,20 +113,24 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::Incomplete`]: chunks are missing.
-    /// - [`Error::SizeMismatch`]: their sizes do not add up to the declared size. Chunks that are sent again can repair it.
-    /// - [`Error::ChecksumMismatch`]: together they do not have the declared `file_digest`. The same repairs it.
+    /// - [`Error::SizeMismatch`]: their sizes do not add up to the declared size. Chunks that are sent again can repair
+    ///   it.
+    /// - [`Error::ChecksumMismatch`]: the file does not have the declared `file_digest`. Chunks that are sent again can
+    ///   repair it.
     /// - [`Error::NotFound`]: there is no such upload.
     /// - [`Error::Gone`]: the file was taken away.
-    /// - [`Error::NoSpace`]: chunks need to be copied into order, and there is no room.
-    /// - [`Error::Io`]: the operating system refused.
+    /// - [`Error::NoSpace`]: chunks must be copied into order, and there is no room for the copy.
+    /// - [`Error::Io`]: the operating system reported an error.
     pub fn get(&self, uid: &str) -> Result<Finished> {
         get::get(&self.upload(uid)?)
     }
 
-    /// A view of this store for one owner: any bytes that name who is calling, 1 to [`MAX_OWNER`](crate::MAX_OWNER).
+    /// A view of this store for one owner. `owner` is any bytes that name the caller, 1 to
+    /// [`MAX_OWNER`](crate::MAX_OWNER).
     ///
-    /// Uploads that are made through it are [`Error::NotFound`] through every other handle, and all other uploads are
-    /// through it. Only a keyed digest of the owner is stored.
+    /// Uploads made through this view are [`Error::NotFound`] through all other views. All other uploads are
+    /// [`Error::NotFound`] through this view. An exception is a store with the option `all_owners`, which sees all
+    /// uploads. Only a keyed digest of the owner is stored.
     ///
     /// ```
     /// # use chunked_upload::{Chunk, Error, Options, Store};
@@ -156,7 +160,7 @@ impl Store {
     }
 
     /// The uid of the upload that was or would be made with this key through this handle. Makes no upload. Makes the
-    /// store's secret if it has none yet.
+    /// store's secret if the store has none yet.
     ///
     /// # Errors
     /// - [`Error::InvalidArgument`]: the key is empty, too long, or too short without an owner.
@@ -169,12 +173,13 @@ impl Store {
     /// nothing. Reads the table of chunks once.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Io`]. An upload whose file was taken is no error: its phase says so.
+    /// [`Error::NotFound`], [`Error::Io`]. An upload whose file was taken is no error: its phase is
+    /// [`Phase::Gone`](crate::Phase::Gone).
     pub fn inspect(&self, uid: &str, from_chunk: u64) -> Result<Inspection> {
         inspect::inspect(&self.upload(uid)?, from_chunk)
     }
 
-    /// Reads what is stored of an upload again, and compares it with the checksums taken when it arrived. Damaged
+    /// Reads the stored bytes of an upload again, and compares them with the checksums taken when they arrived. Damaged
     /// chunks of an unfinished upload are missing from then on, so that they can be sent again. Damage in a finished
     /// file is only reported.
     ///
@@ -187,21 +192,21 @@ impl Store {
     /// Puts the finished file at its permanent place. Completes the upload if all chunks are there. From then on the
     /// upload is [`Error::Gone`].
     ///
-    /// It is a rename where that is possible. Otherwise it is a copy that the kernel makes, with shared extents where
-    /// it can. The file appears at `destination` only when it is whole and, from level `complete` on, on disk. A
-    /// relative path starts at the working directory of this moment. An existing file there is replaced only with
+    /// The file is renamed where that is possible. Otherwise the kernel copies it, with shared extents where it can.
+    /// The file appears at `destination` only when it is whole and, from level `complete` on, on disk. A relative path
+    /// starts at the working directory of this moment. An existing file at `destination` is replaced only with
     /// `overwrite`.
     ///
-    /// It may be repeated after a crash: the same destination succeeds again while the file is there and has its size,
-    /// another destination is [`Error::Gone`]. So a server derives the destination from the uid, or records it before
-    /// the call. Of several callers with different destinations one succeeds. A copy that was begun at another
-    /// destination is removed. If it cannot be removed, for example because its file system became read-only, the call
-    /// succeeds, and a file `.upload-*.part` stays there.
+    /// The call may be repeated after a crash. With the same destination it succeeds again while the file is there and
+    /// has its size. With another destination it is [`Error::Gone`]. So a server derives the destination from the uid,
+    /// or records it before the call. If several callers name different destinations, one succeeds. A copy that was
+    /// begun at another destination is removed. If it cannot be removed, for example because its file system became
+    /// read-only, the call succeeds, and a file `.upload-*.part` stays there.
     ///
     /// # Errors
     /// Those of [`Store::get`], and:
     /// - [`Error::Gone`]: the file was moved elsewhere, or taken.
-    /// - [`Error::Io`] with `EEXIST`: a file is at `destination`, and `overwrite` is false.
+    /// - [`Error::Io`] with `EEXIST`: there is a file at `destination`, and `overwrite` is false.
     pub fn move_to(&self, uid: &str, destination: impl AsRef<Path>, overwrite: bool) -> Result<Finished> {
         let destination = destination.as_ref();
         if destination.as_os_str().is_empty() {
@@ -224,11 +229,11 @@ impl Store {
 
     /// Removes uploads that were idle for longer than their age in `expiry`, and what crashes left. Never removes an
     /// upload that a call of any process is working on. If the time of an upload lies in the future, because the clock
-    /// was set back, the upload ages from the first cleanup on.
+    /// was set back, the upload ages from this cleanup on.
     ///
     /// # Errors
-    /// [`Error::Io`]: the store cannot be read. Uploads that cannot be removed are counted in the answer. So are
-    /// uploads that were removed, if the part of a copy stays where [`Store::move_to`] had begun it.
+    /// [`Error::Io`]: the store cannot be read. Uploads that cannot be removed are counted in the answer. Uploads that
+    /// were removed are counted, too, if the part of a copy that [`Store::move_to`] began stays at its destination.
     pub fn cleanup(&self, expiry: &Expiry) -> Result<Cleaned> {
         cleanup::cleanup(&self.home, expiry)
     }

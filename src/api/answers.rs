@@ -1,4 +1,4 @@
-//! What the calls that follow an upload through its life answer.
+//! The answers of `inspect`, `verify`, `cleanup` and `list`.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::uid::Uid;
 
-/// What an upload is, as far as its clients and owner are concerned.
+/// The phase of an upload, as clients are told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Chunks may come; or all are there, and the file was not asked for yet.
+    /// Chunks may come. All may be there, if no call has asked for the file yet.
     Receiving = 1,
     /// The finished file is there.
     Complete = 2,
@@ -35,16 +35,16 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The most ranges that one answer holds.
+/// The largest number of ranges in one answer.
 pub const MAX_RANGES: usize = 1000;
 
-/// What is known of an upload. Answered by [`Store::inspect`](crate::Store::inspect).
+/// What is known of an upload. Returned by [`Store::inspect`](crate::Store::inspect).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The upload's uid.
     pub uid: Uid,
-    /// What the first chunk said, verbatim.
+    /// The name that the first chunk gave, unchanged.
     pub file_name: String,
     /// The declared size, in bytes.
     pub total_size: u64,
@@ -54,45 +54,44 @@ pub struct Inspection {
     pub received_size: u64,
     /// How many chunks are there.
     pub received_count: u64,
-    /// What the upload is.
+    /// The phase of the upload.
     pub phase: Phase,
-    /// When the last chunk was accepted, or the file last asked for; to a second.
+    /// When the last chunk was accepted, or the file last asked for; accurate to a second.
     pub last_activity: SystemTime,
-    /// The chunks that are missing, from the number that was asked for on: ascending ranges of chunk numbers, at most
-    /// [`MAX_RANGES`].
+    /// The missing chunks, from the requested number on: ascending ranges of chunk numbers, at most [`MAX_RANGES`].
     pub missing: Vec<Range<u64>>,
-    /// Where to go on asking, if there are more ranges.
+    /// The first missing chunk after those ranges, if there is one: the `from_chunk` of the next call.
     pub next_chunk: Option<u64>,
 }
 
-/// What reading the stored bytes again has shown. Answered by [`Store::verify`](crate::Store::verify).
+/// What a new reading of the stored bytes showed. Returned by [`Store::verify`](crate::Store::verify).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// What the upload is: [`Phase::Receiving`] (damaged chunks are missing now) or [`Phase::Complete`] (nothing was
-    /// changed).
+    /// [`Phase::Receiving`] (damaged chunks are missing now) or [`Phase::Complete`] (nothing was changed).
     pub phase: Phase,
     /// How many chunks were read.
     pub checked_count: u64,
-    /// How many of them are not what was received.
+    /// How many of them differ from the received bytes.
     pub damaged_count: u64,
-    /// Which: ascending ranges of chunk numbers, at most [`MAX_RANGES`].
+    /// The numbers of the damaged chunks: ascending ranges, at most [`MAX_RANGES`].
     pub damaged: Vec<Range<u64>>,
 }
 
-/// What [`Store::cleanup`](crate::Store::cleanup) is to remove: uploads without activity for longer than an age, by
-/// what they are; `None` keeps all of that kind. Later versions may add fields, so end with `..Expiry::default()`.
+/// What [`Store::cleanup`](crate::Store::cleanup) is to remove: uploads without activity for longer than an age. Each
+/// kind has its own age; `None` keeps all uploads of that kind. Later versions may add fields, so end with
+/// `..Expiry::default()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiry {
     /// The age of uploads that are not finished, and of what crashes left.
     pub unfinished: Option<Duration>,
-    /// The age of finished uploads whose file was not taken.
+    /// The age of finished uploads whose file is still there.
     pub finished: Option<Duration>,
     /// The age of the records of uploads whose file was taken.
     pub gone: Option<Duration>,
-    /// How many to remove at the most in this call.
+    /// The largest number of removals in this call.
     pub max_removals: u64,
-    /// Whether to tell only what would be removed.
+    /// Whether to report only what would be removed, and remove nothing.
     pub dry_run: bool,
 }
 
@@ -104,20 +103,20 @@ impl Default for Expiry {
 }
 
 impl Expiry {
-    /// The same age for all, and at most 1,000 removals.
+    /// One age for all kinds, and at most 1,000 removals.
     pub fn older_than(age: Duration) -> Expiry {
         let age = Some(age);
         Expiry { unfinished: age, finished: age, gone: age, ..Expiry::default() }
     }
 }
 
-/// What a cleanup removed.
+/// One removal of a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// The uid; of what a crash left perhaps the one under which it was being made.
+    /// The uid. If a crash left the directory, it may be a uid that no client has seen.
     pub uid: Uid,
-    /// What it was; `None` for what a crash left.
+    /// The upload's phase; `None` if a crash left the directory, or its `state` is damaged.
     pub phase: Option<Phase>,
 }
 
@@ -125,13 +124,13 @@ pub struct Removed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Cleaned {
-    /// What was removed, or with `dry_run` would have been.
+    /// What was removed, or, with `dry_run`, what would be removed.
     pub removed: Vec<Removed>,
-    /// How many that are old enough could not be removed, for example because the directory belongs to another user, or
-    /// a filter refuses locks. Uploads that were removed count, too, if the part of a copy (`.upload-*.part`) stays on
-    /// another file system, for example because that became read-only.
+    /// How many old directories could not be removed, for example because another user owns the directory, or a filter
+    /// refuses locks. Removed uploads count, too, if the part of a copy (`.upload-*.part`) stays on another file
+    /// system, for example because that became read-only.
     pub failed_count: u64,
-    /// Whether `max_removals` was reached before all was looked at: another call may find more.
+    /// Whether `max_removals` was reached before all entries were examined: another call may find more.
     pub more: bool,
 }
 
@@ -141,14 +140,14 @@ pub struct Cleaned {
 pub struct Listed {
     /// The upload's uid.
     pub uid: Uid,
-    /// What the first chunk said, verbatim.
+    /// The name that the first chunk gave, unchanged.
     pub file_name: String,
     /// The declared size, in bytes.
     pub total_size: u64,
     /// The declared number of chunks.
     pub chunk_count: u64,
-    /// What the upload is.
+    /// The phase of the upload.
     pub phase: Phase,
-    /// When the last chunk was accepted, or the file last asked for; to a second.
+    /// When the last chunk was accepted, or the file last asked for; accurate to a second.
     pub last_activity: SystemTime,
 }

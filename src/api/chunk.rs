@@ -1,4 +1,4 @@
-//! A chunk as it arrives, and what the calls answer.
+//! A chunk as it arrives, and the answers of `handle_chunk` and `get`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ pub const MAX_FILE_NAME: usize = 4096;
 /// The longest `upload_key`, in bytes.
 pub const MAX_UPLOAD_KEY: usize = 256;
 
-/// The shortest `upload_key` without an owner, in bytes: a shorter one could be guessed, and with it the uid be had.
+/// The shortest `upload_key` without an owner, in bytes. Another client could guess a shorter key, and with it get the
+/// uid.
 pub const MIN_BARE_UPLOAD_KEY: usize = 16;
 
 /// The longest owner, in bytes.
@@ -24,40 +25,41 @@ pub const MAX_OWNER: usize = 1024;
 /// One chunk of a file.
 #[derive(Clone, Copy, Default)]
 pub struct Chunk<'a> {
-    /// Empty on the first chunk of an upload, then what its [`Receipt`] said.
+    /// Empty on the first chunk of an upload; on later chunks the uid from its [`Receipt`].
     pub upload_uid: &'a str,
-    /// The client's name for the file: kept as metadata, never used in a path. The first chunk's stands, later chunks
-    /// may leave it empty. At most [`MAX_FILE_NAME`] bytes, no NUL.
+    /// The client's name for the file: kept as metadata, never used in a path. The first chunk's name is kept; later
+    /// chunks may leave it empty. At most [`MAX_FILE_NAME`] bytes, no NUL.
     pub file_name: &'a str,
-    /// Bytes of the whole file. The same in each chunk of an upload.
+    /// The size of the whole file, in bytes. Each chunk of an upload declares the same size.
     pub total_size: u64,
-    /// Which chunk this is, from 0.
+    /// The number of this chunk, from 0.
     pub chunk_number: u64,
-    /// How many chunks there are. The same in each chunk of an upload.
+    /// The number of chunks. Each chunk of an upload declares the same number.
     pub chunk_count: u64,
     /// The chunk's bytes; may be empty.
     pub content: &'a [u8],
-    /// A name for the upload that the client made, in place of a uid; empty for none. First chunks with the same key,
-    /// sent again or at the same moment, join one upload, whose uid is derived from it ([`Store::uid_for_key`]). Not
-    /// looked at when there is an `upload_uid`. 1 to [`MAX_UPLOAD_KEY`] bytes; under [`MIN_BARE_UPLOAD_KEY`], which can
-    /// be guessed, only together with an owner.
+    /// The client's own name for the upload, in place of a uid; empty for none. First chunks with the same key join one
+    /// upload, even if they are sent again or at the same moment. Its uid is derived from the key
+    /// ([`Store::uid_for_key`]). Ignored if there is an `upload_uid`. 1 to [`MAX_UPLOAD_KEY`] bytes. A key under
+    /// [`MIN_BARE_UPLOAD_KEY`] bytes can be guessed, and is allowed only with an owner.
     ///
     /// [`Store::uid_for_key`]: crate::Store::uid_for_key
     pub upload_key: &'a [u8],
     /// Checksums of `content`, written as in the header field `Content-Digest` (RFC 9530 §2), such as
-    /// `sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:`; empty for none. Of `crc32c` and `sha-256` all that are
-    /// there are compared, others are skipped; one of the two must be among them.
+    /// `sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:`; empty for none. `crc32c` and `sha-256` are compared.
+    /// Other algorithms are ignored if one of these two is present; a value with only unknown algorithms is refused.
     pub checksum: &'a str,
-    /// A checksum of the whole file, written in the same way, as in the header field `Repr-Digest`; empty for none. It
-    /// is compared when the upload is completed. The first chunk's stands; later chunks may leave it out, or repeat it.
+    /// Checksums of the whole file, written in the same way, as in the header field `Repr-Digest`; empty for none. They
+    /// are compared when the upload is completed. The first chunk's value is kept; later chunks may leave it out, or
+    /// repeat it.
     pub file_digest: &'a str,
 }
 
-/// What an accepted chunk is answered with.
+/// The answer to an accepted chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The upload this chunk belongs to.
+    /// The upload to which this chunk belongs.
     pub upload_uid: Uid,
     /// Whether all chunks are there, as far as this call can tell. A hint: [`Store::get`](crate::Store::get) decides.
     pub received_all: bool,
@@ -71,16 +73,16 @@ pub struct Finished {
     pub uid: Uid,
     /// Where the file lies: an absolute path on the store's file system. The owner may read, rename or remove it.
     pub path: PathBuf,
-    /// What the first chunk said, verbatim.
+    /// The name that the first chunk gave, unchanged.
     pub file_name: String,
-    /// Bytes in the file.
+    /// The size of the file, in bytes.
     pub total_size: u64,
     /// CRC-32C (RFC 3720 appendix B.4) of the whole file, from the checksums taken as the chunks arrived.
     pub crc32c: u32,
 }
 
 impl Chunk<'_> {
-    /// Refuses what contradicts itself, before any file is touched.
+    /// Refuses a chunk that contradicts itself. No file is touched.
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |text: String| Err(Error::InvalidArgument(text));
         let (number, count, total) = (self.chunk_number, self.chunk_count, self.total_size);
@@ -95,16 +97,16 @@ impl Chunk<'_> {
             return refuse(format!("chunk_number {number} is not below chunk_count {count}"));
         }
         if size > total {
-            return refuse(format!("chunk {number} has {size} bytes, total_size is {total}"));
+            return refuse(format!("chunk {number} has {size} bytes, but total_size is {total}"));
         }
         if count == 1 && size != total {
-            return refuse(format!("the only chunk has {size} bytes, total_size is {total}"));
+            return refuse(format!("the only chunk has {size} bytes, but total_size is {total}"));
         }
         if self.file_name.len() > MAX_FILE_NAME {
-            return refuse(format!("file_name has {} bytes, {MAX_FILE_NAME} are allowed", self.file_name.len()));
+            return refuse(format!("file_name has {} bytes, the limit is {MAX_FILE_NAME}", self.file_name.len()));
         }
         if self.upload_key.len() > MAX_UPLOAD_KEY {
-            return refuse(format!("upload_key has {} bytes, {MAX_UPLOAD_KEY} are allowed", self.upload_key.len()));
+            return refuse(format!("upload_key has {} bytes, the limit is {MAX_UPLOAD_KEY}", self.upload_key.len()));
         }
         if self.file_name.contains('\0') {
             return refuse(format!("file_name {} contains NUL", quote(self.file_name)));

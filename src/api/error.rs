@@ -1,39 +1,39 @@
-//! Every way a call can fail, with the facts a caller needs to act on it.
+//! The errors of all calls, with the facts that a caller needs.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the engine's calls return.
+/// The result of the engine's calls.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A failed call. [`Error::kind`] gives the class, with a stable number and name.
 ///
-/// The text is for logs: it names figures and the first eight digits of a uid (a uid is a secret), quotes what a client
-/// sent escaped and cut, and never contains content. Clients get [`ErrorKind::name`].
+/// The text is for logs. It names figures, and only the first eight digits of a uid, because a uid is a secret. Text
+/// from a client is quoted, escaped and cut. The text never contains content. Clients get [`ErrorKind::name`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The request contradicts itself or is malformed. Nothing was stored.
     #[error("{0}")]
     InvalidArgument(String),
-    /// A limit stands in the way. Nothing was stored.
+    /// The request exceeds a limit. Nothing was stored.
     #[error("{asked} is over the limit {limit} = {value}")]
     LimitExceeded {
-        /// The limit's name: an option's name, or `data_size`, which is twice the declared size.
+        /// The limit's name: an option's name, or `data_size`, which is twice the declared size of the file.
         limit: &'static str,
         /// The limit's value.
         value: u64,
-        /// What would have been needed.
+        /// The value that the request needed.
         asked: u64,
     },
-    /// The content does not have the checksum that came with it. Nothing was stored.
+    /// A chunk does not match its `checksum`, and was not stored. Or the whole file does not match its `file_digest`.
     #[error("{0}")]
     ChecksumMismatch(String),
-    /// No such upload: unknown, malformed and foreign uids alike.
+    /// There is no upload with this uid, the uid is malformed, or the upload belongs to another owner.
     #[error("upload {uid} not found")]
     NotFound {
-        /// The first eight digits of the uid, or what was sent in its place, quoted and cut.
+        /// The first eight digits of the uid. Of a malformed uid, the first eight characters, quoted and escaped.
         uid: String,
     },
     /// Chunks are missing.
@@ -45,16 +45,17 @@ pub enum Error {
         uid: String,
         /// How many chunks are missing.
         missing_count: u64,
-        /// The lowest number among them.
+        /// The lowest missing chunk number.
         first_missing: u64,
-        /// How many chunks the upload has.
+        /// The declared number of chunks.
         chunk_count: u64,
     },
-    /// The chunk contradicts what the upload already is. Nothing was stored.
+    /// The chunk contradicts the first chunk's declarations or the finished file. Nothing was stored.
     #[error("{0}")]
     Conflict(String),
-    /// All chunks are there, but together they are not as long as declared. Re-sent chunks can repair it.
-    #[error("upload {uid} has {received_size} bytes, {declared_size} were declared")]
+    /// All chunks are there, but their sizes do not add up to the declared size. Chunks that are sent again can repair
+    /// it.
+    #[error("upload {uid} has {received_size} bytes, but {declared_size} were declared")]
     SizeMismatch {
         /// The first eight digits of the uid.
         uid: String,
@@ -63,7 +64,7 @@ pub enum Error {
         /// The declared `total_size`.
         declared_size: u64,
     },
-    /// The finished file was taken away by its owner.
+    /// The finished file was taken away.
     #[error("upload {uid} is gone: its file was taken away")]
     Gone {
         /// The first eight digits of the uid.
@@ -89,18 +90,19 @@ pub enum Error {
         /// The operating system's error; has a raw errno.
         source: io::Error,
     },
-    /// A defect of this library, caught at the boundary.
+    /// A defect of this library, caught by a binding.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
-/// The class of an [`Error`]; numbers and names are the same in every language and never change.
+/// The class of an [`Error`]. Numbers and names are the same in every language and never change.
 ///
-/// 1 to 19: the caller's mistake. 20 to 39: the upload's state. 40 to 59: storage. From 90: internal.
+/// 1 to 19: the request is wrong. 20 to 39: the upload does not allow the call. 40 to 59: storage failed. From 90:
+/// internal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(i32)]
-#[allow(missing_docs)] // each is explained at the variant of `Error` with the same name
+#[allow(missing_docs)] // the variants of `Error` with the same names explain them
 pub enum ErrorKind {
     InvalidArgument = 1,
     LimitExceeded = 2,
@@ -136,7 +138,7 @@ impl ErrorKind {
         self as i32
     }
 
-    /// The stable name, as clients see it.
+    /// The stable name, which clients see.
     pub fn name(self) -> &'static str {
         match self {
             ErrorKind::InvalidArgument => "invalid_argument",
@@ -153,7 +155,7 @@ impl ErrorKind {
         }
     }
 
-    /// The HTTP status a server would answer with.
+    /// The HTTP status for this error.
     pub fn http_status(self) -> u16 {
         match self {
             ErrorKind::InvalidArgument | ErrorKind::ChecksumMismatch => 400,
@@ -215,7 +217,7 @@ impl Error {
         }
     }
 
-    /// The path concerned, for `io` and `no_space`.
+    /// The path on which the operating system failed, for `io` and `no_space`.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Io { path, .. } | Error::NoSpace { path, .. } => Some(path),
@@ -223,13 +225,14 @@ impl Error {
         }
     }
 
-    /// An operating system error, told apart into `no_space` and `io`.
+    /// An error of the operating system: `no_space` or `io`.
     pub(crate) fn os(action: impl Into<String>, path: impl Into<PathBuf>, source: io::Error) -> Error {
         let (action, path) = (action.into(), path.into());
         match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => Error::NoSpace { action, path, source },
             Some(_) => Error::Io { action, path, source },
-            // Made by std without a number (a short write, say): callers are promised one.
+            // The standard library makes some errors without a number, such as for a short write. Callers are promised
+            // a number.
             None => Error::Io { action: format!("{action} ({source})"), path, source: errno(libc::EIO) },
         }
     }
@@ -240,7 +243,7 @@ pub(crate) fn errno(number: i32) -> io::Error {
     io::Error::from_raw_os_error(number)
 }
 
-/// Quotes what a client sent: escaped, at most 40 characters.
+/// Quotes and escapes text from a client, at most 40 characters.
 pub(crate) fn quote(text: &str) -> String {
     const SHOWN: usize = 40;
     let cut: String = text.chars().take(SHOWN).flat_map(char::escape_default).collect();
@@ -248,7 +251,7 @@ pub(crate) fn quote(text: &str) -> String {
     format!("\"{cut}{dots}\"")
 }
 
-/// A path for a log: of 32 hexadecimal digits at a component's end only the first eight are shown.
+/// A path for a log. Of a uid at the end of a component only the first eight digits are shown.
 fn shorten_uids(path: &Path) -> String {
     const UID_DIGITS: usize = 32;
     const SHOWN: usize = 8;

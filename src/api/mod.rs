@@ -1,4 +1,4 @@
-//! What callers hold: requests, options, answers, errors. Nothing here touches a file.
+//! The types that callers hold: requests, options, answers, errors. Nothing here touches a file.
 
 pub(crate) mod answers;
 pub(crate) mod chunk;

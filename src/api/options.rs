@@ -1,21 +1,21 @@
-//! What the owner of a store decides.
+//! The options of a store.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::api::error::{Error, Result, quote};
 
-/// Which crash an acknowledged chunk and a finished file survive.
+/// The crashes that an acknowledged chunk and a finished file survive.
 ///
-/// An upload keeps the highest level any call has used on it; a call with a higher level than the upload's first
-/// syncs what the lower one left. At every level [`Store::get`](crate::Store::get) returns only the right bytes:
-/// after power loss, what was not synced is read against its checksums before it is trusted.
+/// An upload keeps the highest level that any call has used on it. The first call with a higher level syncs what was
+/// left unsynced at the lower one. At every level [`Store::get`](crate::Store::get) returns only the right bytes: after
+/// power loss, unsynced bytes are compared with their checksums before they are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Durability {
     /// The death of every process, at any instant. Nothing is synced.
     #[default]
     Process = 0,
-    /// Also: the finished file survives power loss once `get` returned it.
+    /// Also: the finished file survives power loss after `get` returned it.
     Complete = 1,
     /// Also: every acknowledged chunk survives power loss.
     Chunk = 2,
@@ -48,33 +48,35 @@ impl FromStr for Durability {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Durability> {
-        let unknown = || Error::InvalidArgument(format!("no durability level has the name {}", quote(name)));
+        let unknown =
+            || Error::InvalidArgument(format!("durability {} is not process, complete or chunk", quote(name)));
         Durability::from_name(name).ok_or_else(unknown)
     }
 }
 
-/// Limits and habits of a store. They belong to the handle, not to the directory: two processes may use the same store
-/// with different options, but with another `prefix` they see different uploads.
+/// Limits and settings of a store. They belong to the handle, not to the directory. Two processes may use one store
+/// with different options. With different prefixes they see different uploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The largest `total_size` of a new upload, in bytes; 0 means no limit. Default 0.
     pub max_total_size: u64,
-    /// The largest `chunk_count` of a new upload; 0 means no limit. Each chunk takes 32 bytes on disk, and a `get` of
-    /// an unfinished upload reads them all: without a limit a client decides how long that takes. Default 1,000,000.
+    /// The largest `chunk_count` of a new upload; 0 means no limit. Default 1,000,000. Each chunk takes 32 bytes on
+    /// disk, and a `get` of an unfinished upload reads them all. Without a limit a client decides how long that takes.
     pub max_chunk_count: u64,
-    /// Bytes that must stay free on the file system after a new upload's declared size. Default 16 MiB.
+    /// The bytes that must stay free on the file system after a new upload's declared size is subtracted. Default 16
+    /// MiB.
     pub min_free_space: u64,
     /// The most bytes that all uploads together may take on disk; 0 means no limit. Default 0. An upload counts until
-    /// its file is taken, with its declared size, its table of chunks in blocks of 4 KiB, and 4 KiB for its directory.
-    /// Two processes with this limit never promise the same room twice. Uploads made without it count as soon as the
-    /// store is counted again. That happens before an upload is refused, at most once a second. So a file that was
-    /// taken without a call of this library makes room a second later, at the latest. If several first chunks with one
-    /// key arrive at the same moment, each takes room until it is known that they are one upload. Near the limit some
-    /// may be refused; they succeed when they are sent again.
+    /// its file is taken. It counts with its declared size, its table of chunks in blocks of 4 KiB, and 4 KiB for its
+    /// directory. Two processes with this limit never promise the same room twice. Uploads made without the limit count
+    /// after the next count of the store. The store is counted again before an upload is refused, at most once a
+    /// second. So a file that was taken without a call of this library makes room after at most a second. If several
+    /// first chunks with one key arrive at the same moment, each takes room until it is known that they are one upload.
+    /// Near the limit some may be refused. They succeed when they are sent again.
     ///
-    /// What replaced chunks leave does not count. A client that sends chunks of wrong sizes can make an upload take
-    /// three times its declared size on disk, and four times while `get` copies its chunks into order. Against hostile
-    /// clients set the limit to a quarter of the room.
+    /// Room that replaced chunks leave does not count. A client that sends chunks of wrong sizes can make an upload
+    /// take three times its declared size on disk. While `get` copies its chunks into order, it can take four times. If
+    /// clients may be hostile, set the limit to a quarter of the room.
     pub max_store_size: u64,
     /// The most uploads in the store, of all owners together; 0 means no limit. Default 0. They are counted as for
     /// `max_store_size`.
@@ -82,14 +84,15 @@ pub struct Options {
     /// Whether this handle sees the uploads of every owner, as the tools of an administrator do. Default false: a
     /// handle sees the uploads of its own owner, or those without one ([`Store::for_owner`](crate::Store::for_owner)).
     pub all_owners: bool,
-    /// Which crash uploads survive. Default [`Durability::Process`].
+    /// The crashes that uploads survive. Default [`Durability::Process`].
     pub durability: Durability,
-    /// What stands before the uid in the names of upload directories: up to 64 bytes, no `/` and no NUL. Default empty.
+    /// The text before the uid in the names of upload directories: up to 64 bytes, no `/` and no NUL. Default empty.
     pub prefix: String,
     /// Permissions of directories, whatever the umask: at most 0o7777, and with all of 0o700. Default 0o700.
     pub dir_mode: u32,
-    /// Permissions of files, whatever the umask: at most 0o777, and with all of 0o600. Default 0o600. The file `state`,
-    /// on which the locks are, can be read only by who may write it, too: who can read a file can hold up its writers.
+    /// Permissions of files, whatever the umask: at most 0o777, and with all of 0o600. Default 0o600. A user who can
+    /// read a file can hold locks on it, and so delay its writers. So only users who may write `state`, which has the
+    /// locks, may read it.
     pub file_mode: u32,
 }
 
@@ -111,18 +114,18 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses values that no store can work with.
+    /// Refuses values with which no store can work.
     pub fn validate(&self) -> Result<()> {
         const MAX_PREFIX: usize = 64;
         let refuse = |text: String| Err(Error::InvalidArgument(text));
         if self.prefix.len() > MAX_PREFIX || self.prefix.contains(['/', '\0']) {
-            return refuse(format!("prefix {} is not a short part of a file name", quote(&self.prefix)));
+            return refuse(format!("prefix {} is longer than 64 bytes, or contains / or NUL", quote(&self.prefix)));
         }
         if self.dir_mode & !0o7777 != 0 || self.dir_mode & 0o700 != 0o700 {
-            return refuse(format!("dir_mode {:#o} does not let the owner in", self.dir_mode));
+            return refuse(format!("dir_mode {:#o} must include 0o700 and not exceed 0o7777", self.dir_mode));
         }
         if self.file_mode & !0o777 != 0 || self.file_mode & 0o600 != 0o600 {
-            return refuse(format!("file_mode {:#o} does not let the owner read and write", self.file_mode));
+            return refuse(format!("file_mode {:#o} must include 0o600 and not exceed 0o777", self.file_mode));
         }
         Ok(())
     }
@@ -133,7 +136,7 @@ impl Options {
         self.file_mode & (writers | writers << 1)
     }
 
-    /// Refuses a new upload that is over a limit; one that was let in may be finished under any.
+    /// Refuses a new upload that exceeds a limit. An upload that was admitted may be finished under any limits.
     pub(crate) fn admit(&self, total_size: u64, chunk_count: u64, size_on_disk: u64) -> Result<()> {
         within(&[
             ("max_total_size", self.max_total_size, total_size),
@@ -144,7 +147,7 @@ impl Options {
     }
 }
 
-/// Refuses a request that is over one of these limits: name, value, and what was asked. 0 means no limit.
+/// Refuses a request that exceeds one of these limits: name, value, requested value. 0 means no limit.
 pub(crate) fn within(limits: &[(&'static str, u64, u64)]) -> Result<()> {
     match limits.iter().find(|&&(_, value, asked)| value != 0 && asked > value) {
         Some(&(limit, value, asked)) => Err(Error::LimitExceeded { limit, value, asked }),

@@ -1,4 +1,4 @@
-//! The name and only secret of an upload.
+//! The uid: the name of an upload, and its only secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,21 +7,22 @@ use crate::api::error::{Error, Result, quote};
 
 const DIGITS: usize = 32;
 
-/// The id of an upload: 32 lower-case hexadecimal digits, of which 122 bits are random (UUID version 4, RFC 9562 §5.4),
-/// or derived from an upload key with a secret of the store.
+/// The id of an upload: 32 lower-case hexadecimal digits. 122 bits are random (UUID version 4, RFC 9562 §5.4), or
+/// derived from an upload key and a secret of the store (UUID version 8, §5.8).
 ///
-/// A client that knows it may add to the upload and take its file, so [`fmt::Debug`] shows eight digits only;
-/// [`Uid::as_str`] and [`fmt::Display`] give it whole.
+/// A client that knows the uid may add to the upload and take its file. So [`fmt::Debug`] shows only eight digits.
+/// [`Uid::as_str`] and [`fmt::Display`] show all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Uid([u8; DIGITS]);
 
 impl Uid {
-    /// One made of random bytes.
+    /// A uid made of random bytes.
     pub(crate) fn random(bytes: [u8; 16]) -> Uid {
         Uid::of(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// One made of a keyed digest (UUID version 8, RFC 9562 §5.8), with as many of its bits as a random one has.
+    /// A uid made of a keyed digest (UUID version 8, RFC 9562 §5.8). 122 bits of the digest remain, as many as are
+    /// random in a random uid.
     pub(crate) fn derived(digest: [u8; 16]) -> Uid {
         Uid::of(uuid::Builder::from_custom_bytes(digest).into_uuid())
     }
@@ -32,7 +33,7 @@ impl Uid {
         Uid(digits)
     }
 
-    /// What a client sent. Anything malformed is `not_found`, like an unknown uid; the check touches no file.
+    /// Parses the uid that a client sent. A malformed uid is `not_found`, like an unknown one. Touches no file.
     pub fn parse(text: &str) -> Result<Uid> {
         let digit = |c: &u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         match <[u8; DIGITS]>::try_from(text.as_bytes()) {

@@ -1,15 +1,15 @@
-//! CRC-32C (RFC 3720 appendix B.4): of bytes, and of a whole from the checksums of its parts.
+//! CRC-32C (RFC 3720 appendix B.4) of bytes, and of a whole from the checksums of its parts.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How far crc-fast is set up in this process. Its first call examines the processor and stores the result in a
-/// `OnceLock`: a child that is forked while another thread is in that call would wait for that thread for ever.
+/// `OnceLock`. A child that is forked while another thread is in that call would wait for that thread for ever.
 static SET_UP: AtomicU8 = AtomicU8::new(NOT_BEGUN);
 const NOT_BEGUN: u8 = 0;
 const BEGUN: u8 = 1;
 const DONE: u8 = 2;
 
-/// Sets crc-fast up, unless another thread has begun to. A child that is forked in between never uses it.
+/// Sets up crc-fast, unless another thread has begun to. A child that is forked during the setup never uses crc-fast.
 pub(crate) fn prepare() {
     if SET_UP.compare_exchange(NOT_BEGUN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         crc_fast::crc32_iscsi(b"");
@@ -17,17 +17,17 @@ pub(crate) fn prepare() {
     }
 }
 
-/// The checksum of these bytes.
+/// The CRC-32C of these bytes.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     if SET_UP.load(Ordering::Acquire) == DONE { crc_fast::crc32_iscsi(bytes) } else { without_state(bytes) }
 }
 
-/// The same, a byte at a time, and without anything to set up.
+/// The CRC-32C, computed byte by byte. Needs no setup.
 fn without_state(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let (mut table, mut byte) = ([0; 256], 0);
         while byte < 256 {
-            // Eight bits further, as `multiply` goes one.
+            // Multiplies by x eight times, as `multiply` does once for each bit.
             let (mut rest, mut bit) = (byte as u32, 0);
             while bit < 8 {
                 rest = if rest & 1 == 0 { rest >> 1 } else { (rest >> 1) ^ POLYNOMIAL };
@@ -61,12 +61,13 @@ impl Crc32c {
 /// The checksum of a whole, from the checksums and lengths of its parts in order.
 ///
 /// Appending `length` bytes multiplies the checksum before them by x^(8·length) modulo the polynomial. Most parts of a
-/// file have the same length, so that factor is kept, and for many of them a table of what it makes of each byte.
+/// file have the same length, so the factor is kept. After many parts of one length, a table has the product for each
+/// byte.
 pub(crate) struct Combined {
     crc: u32,
     length: u64,
     factor: u32,
-    /// How many parts of this length there were.
+    /// How many parts of this length came in a row.
     count: u32,
     multiples: Option<Box<[[u32; 256]; 4]>>,
 }
@@ -77,7 +78,7 @@ impl Combined {
     }
 
     pub(crate) fn append(&mut self, crc: u32, length: u64) {
-        /// Making the table takes as long as so many multiplications without it.
+        /// Making the table takes as long as this many multiplications without it.
         const WORTH_A_TABLE: u32 = 64;
         if length != self.length {
             (self.length, self.factor) = (length, power(length));
@@ -101,13 +102,13 @@ impl Combined {
     }
 }
 
-/// What multiplying by `factor` makes of each value of each byte of a checksum.
+/// The products of `factor` and each value of each byte of a checksum.
 fn multiples(factor: u32) -> Box<[[u32; 256]; 4]> {
     let mut table = Box::new([[0; 256]; 4]);
     for (place, of) in table.iter_mut().enumerate() {
         for byte in 1..256_usize {
             let lowest = byte & byte.wrapping_neg();
-            // Of a single bit; all others are sums of those.
+            // Only single bits are multiplied; all other products are their sums.
             of[byte] = if byte == lowest {
                 multiply(factor, (byte as u32) << (8 * place))
             } else {
@@ -172,7 +173,7 @@ mod tests {
         let mut twice = Combined::new();
         once.append(0x1234_5678, 1);
         twice.append(0x1234_5678, 1);
-        // Zeros of length 2^40 have some checksum z; appending them as two halves must agree.
+        // Appending 2^40 zeros at once and as two halves must agree.
         let half = {
             let mut zeros = Combined::new();
             let mut part = crc32c(&[0; 1 << 10]);
@@ -203,8 +204,8 @@ mod tests {
         let mut combined = Combined::new();
         combined.append(crc32c(b"before"), 6);
         parts.iter().for_each(|part| combined.append(crc32c(part), 7));
-        combined.append(crc32c(b"behind"), 6);
-        assert_eq!(combined.finish(), crc32c(&[b"before", &parts.concat()[..], b"behind"].concat()));
+        combined.append(crc32c(b"beyond"), 6);
+        assert_eq!(combined.finish(), crc32c(&[b"before", &parts.concat()[..], b"beyond"].concat()));
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use crate::api::chunk::Chunk;
 use crate::api::error::{Error, Result, quote};
 use crate::rules::crc::crc32c;
 
-/// Checksums of the same bytes, as many as a client gave.
+/// The checksums of the same bytes that a client gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Digests {
     pub crc32c: Option<u32>,
@@ -17,8 +17,9 @@ pub(crate) struct Digests {
 
 impl Digests {
     /// Reads a dictionary of algorithms and byte sequences (RFC 9530 §2, RFC 8941 §3.2 and §3.3.5): `sha-256=:…:`,
-    /// several separated by commas. CRC-32C is four bytes, the highest first. Algorithms we do not know are skipped as
-    /// long as there is one we do: no checksum is ever ignored in silence.
+    /// several separated by commas. CRC-32C is four bytes, the highest first. Unknown algorithms are ignored if a known
+    /// one is present. A value with only unknown ones is refused, so that no client relies on a check that was not
+    /// made.
     pub(crate) fn parse(parameter: &str, text: &str) -> Result<Digests> {
         let refuse = |what: &str| Error::InvalidArgument(format!("{parameter} {} {what}", quote(text)));
         let mut digests = Digests::default();
@@ -33,7 +34,7 @@ impl Digests {
             let encoded = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
             let bytes = encoded.and_then(|value| BASE64_STANDARD.decode(value).ok());
             let bytes = bytes.ok_or_else(|| refuse("holds a value that is not base64 between colons"))?;
-            let wrong_length = |_| refuse(&format!("has {} bytes for {name}", bytes.len()));
+            let wrong_length = |_| refuse(&format!("has a value of {} bytes for {name}", bytes.len()));
             match name {
                 "crc32c" => {
                     digests.crc32c = Some(u32::from_be_bytes(bytes.as_slice().try_into().map_err(wrong_length)?));
@@ -49,7 +50,7 @@ impl Digests {
     }
 }
 
-/// The CRC-32C of the chunk, after its bytes were compared with the checksums that came with them.
+/// Compares the chunk with its `checksum`, and returns its CRC-32C.
 pub(crate) fn checked_crc32c(chunk: &Chunk<'_>) -> Result<u32> {
     let crc32c = crc32c(chunk.content);
     let expected = Digests::parse("checksum", chunk.checksum)?;
@@ -61,7 +62,7 @@ pub(crate) fn checked_crc32c(chunk: &Chunk<'_>) -> Result<u32> {
         return Ok(crc32c);
     };
     let (number, size) = (chunk.chunk_number, chunk.content.len());
-    Err(Error::ChecksumMismatch(format!("chunk {number}, {size} bytes, does not have the {name} that came with it")))
+    Err(Error::ChecksumMismatch(format!("chunk {number} of {size} bytes does not match its {name}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whose an upload is, and the names that clients make for theirs: what HMAC-SHA-256 (RFC 2104) makes of secrets.
+//! Owners and upload keys. HMAC-SHA-256 (RFC 2104) turns an owner into a digest, and a key into a uid.
 
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
@@ -8,12 +8,12 @@ use crate::api::chunk::{MAX_OWNER, MAX_UPLOAD_KEY, MIN_BARE_UPLOAD_KEY};
 use crate::api::error::{Error, Result};
 use crate::api::uid::Uid;
 
-/// Refuses what is no owner.
+/// Refuses an owner that is empty or too long.
 pub(crate) fn validate_owner(owner: &[u8]) -> Result<()> {
     if (1..=MAX_OWNER).contains(&owner.len()) {
         return Ok(());
     }
-    Err(Error::InvalidArgument(format!("an owner of {} bytes, 1 to {MAX_OWNER} are allowed", owner.len())))
+    Err(Error::InvalidArgument(format!("owner has {} bytes, 1 to {MAX_OWNER} are allowed", owner.len())))
 }
 
 /// Refuses a key that is too long, or that another client could guess.
@@ -31,21 +31,21 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
-/// What is stored of an owner: a digest that is keyed with the uid, which is a secret and different in each upload. So
-/// it reveals neither the owner nor which uploads have the same one, and needs nothing else to be kept.
+/// The stored digest of an owner, keyed with the uid. The uid is a secret and different in each upload. So the digest
+/// reveals neither the owner nor which uploads have one owner, and depends on nothing that could be lost.
 fn digest(uid: Uid, owner: &[u8]) -> Hmac<Sha256> {
     hmac(uid.as_str().as_bytes()).chain_update(b"owner\0").chain_update(owner)
 }
 
-/// What to store of an upload's owner.
+/// The bytes to store of an upload's owner.
 pub(crate) fn digest_for(owner: Option<&[u8]>, uid: Uid) -> Option<[u8; 32]> {
     owner.map(|owner| digest(uid, owner).finalize().into_bytes().into())
 }
 
-/// Whether a handle for this owner, or for all owners, sees an upload with this record of its owner.
+/// Whether a handle for this owner, or for all owners, sees an upload whose recorded owner is `recorded`.
 pub(crate) fn admits(owner: Option<&[u8]>, all_owners: bool, uid: Uid, recorded: Option<&[u8; 32]>) -> bool {
     match (owner, recorded) {
-        // In a time that does not depend on where they differ.
+        // The comparison takes constant time.
         (Some(owner), Some(recorded)) => digest(uid, owner).verify_slice(recorded).is_ok(),
         (None, None) => true,
         _ => all_owners,
@@ -55,10 +55,11 @@ pub(crate) fn admits(owner: Option<&[u8]>, all_owners: bool, uid: Uid, recorded:
 /// The size of the store's secret.
 pub(crate) const SECRET_SIZE: usize = 32;
 
-/// The uid of the upload with this key, of this owner.
+/// The uid of this owner's upload with this key.
 pub(crate) fn uid_for_key(secret: &[u8; SECRET_SIZE], owner: Option<&[u8]>, key: &[u8]) -> Uid {
     let mut hmac = hmac(secret);
-    // The length in front keeps owner and key apart; no owner has the length that stands for none.
+    // The length before the owner separates owner and key. `u64::MAX`, which no owner has as its length, stands for no
+    // owner.
     hmac.update(&owner.map_or(u64::MAX, |owner| owner.len() as u64).to_le_bytes());
     hmac.update(owner.unwrap_or_default());
     hmac.update(key);

@@ -1,4 +1,4 @@
-//! The rules: what a record says, where bytes go, what is trusted. No file, no lock, no clock.
+//! The rules: what a record says, where bytes go, which records are trusted. No file, no lock, no clock.
 
 pub(crate) mod crc;
 pub(crate) mod digests;

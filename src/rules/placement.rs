@@ -1,36 +1,36 @@
-//! Where in `data` a chunk's bytes go: the protocol's rule, apart from any file.
+//! The place of a chunk's bytes in `data`: the protocol's rule, without any file.
 
 use std::ops::Range;
 
 use crate::rules::tag::Tag;
 
-/// The largest window that is reserved at once.
+/// The largest window, in bytes.
 const MAX_WINDOW: u64 = 64 << 20;
-/// A window is this many chunks at the most: what a request can reserve is in proportion to what it brings.
+/// The most chunks in a window: a request can reserve only in proportion to its bytes.
 const CHUNKS_PER_WINDOW: u64 = 64;
 
-/// What the first chunk declared of the whole file.
+/// The sizes that the first chunk declared, and the grid that follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub total_size: u64,
     pub chunk_count: u64,
-    /// The size of every chunk but the last, as the first one received suggests it; 0 if it fits no such grid.
+    /// The size of every chunk except the last, as the first chunk suggests it; 0 if there is no grid.
     pub grid: u64,
 }
 
-/// What is on record of one chunk.
+/// The record of one chunk.
 ///
-/// A cleared slot has the tag `Tag::MISSING`, but keeps its place, so that the chunk goes there when it is sent again.
+/// A cleared slot has the tag `Tag::MISSING`, and keeps its place. So the chunk goes there when it is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Slot {
     /// Where the chunk's place in `data` begins.
     pub offset: u64,
-    /// How many bytes are there.
+    /// The number of bytes of the chunk.
     pub length: u64,
-    /// How many bytes the place has room for.
+    /// The size of the place, in bytes.
     pub capacity: u64,
     pub crc32c: u32,
-    /// See `trust`.
+    /// See `rules::tag`.
     pub tag: Tag,
 }
 
@@ -40,7 +40,7 @@ impl Slot {
         self.tag != Tag::MISSING
     }
 
-    /// The same place, without its bytes.
+    /// A slot with this place and without bytes.
     pub(crate) fn cleared(&self) -> Slot {
         self.cleared_for(self)
     }
@@ -59,26 +59,26 @@ impl Slot {
         self.tag == Tag::SYNCED || (self.tag == Tag::MISSING && self.crc32c == Tag::SYNCED.number())
     }
 
-    /// Where the place ends; saturates on garbage.
+    /// The end of the place; saturates on garbage.
     pub(crate) fn end(&self) -> u64 {
         self.offset.saturating_add(self.capacity)
     }
 }
 
-/// Where a chunk is to be written.
+/// The place for a chunk's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At an offset that belongs to this chunk, with enough room. The chunk gives up the rest of its place.
+    /// At an offset of this chunk's own, with enough room. The chunk gives up the rest of its place.
     Own { offset: u64 },
     /// At the tail of `data`.
     Tail,
 }
 
 impl Shape {
-    /// The shape of an upload of which this chunk came first.
+    /// The shape of an upload whose first chunk is this one.
     ///
-    /// A grid is a chunk size s with (n-1)·s <= total < (n+1)·s: all chunks are equal but the last, which takes what
-    /// remains and may be smaller or larger (Resumable.js makes it larger).
+    /// A grid is a chunk size s with (n-1)·s <= total < (n+1)·s. All chunks have this size except the last. The last
+    /// takes what remains, and may be smaller or larger (Resumable.js makes it larger).
     pub(crate) fn of_first_chunk(total_size: u64, chunk_count: u64, number: u64, size: u64) -> Shape {
         let others = chunk_count - 1;
         let candidate = match total_size.checked_sub(size) {
@@ -93,17 +93,17 @@ impl Shape {
         shape
     }
 
-    /// The size of a chunk that lies on the grid.
+    /// The size of this chunk on the grid.
     fn grid_size(&self, number: u64) -> u64 {
         let last = self.chunk_count - 1;
         if number < last { self.grid } else { self.total_size - last * self.grid }
     }
 
-    /// Where `size` bytes for a chunk go, of which `slot` is on record.
+    /// The place for `size` bytes of a chunk whose record is `slot`.
     pub(crate) fn place(&self, slot: &Slot, number: u64, size: u64) -> Place {
         if self.grid != 0 && size <= self.grid_size(number) {
-            // No other chunk uses its place on the grid. If the chunk has exactly the grid's size, this place is final:
-            // completing moves nothing.
+            // No other chunk uses this chunk's place on the grid. If the chunk has exactly the grid's size, this place
+            // is final, and completing the upload moves nothing.
             Place::Own { offset: number * self.grid }
         } else if size <= slot.capacity {
             Place::Own { offset: slot.offset }
@@ -112,17 +112,17 @@ impl Shape {
         }
     }
 
-    /// Where the tail of `data` begins: after the grid.
+    /// The start of the tail of `data`: after the grid.
     pub(crate) fn tail_start(&self) -> u64 {
         if self.grid == 0 { 0 } else { self.total_size }
     }
 
-    /// The bytes to reserve before `size` bytes are written at `offset`, if they cover the first byte of a window of
-    /// the grid and do not fill it. Only a chunk of the grid's full size reserves: otherwise one byte would claim a
-    /// whole window.
+    /// The window to reserve before `size` bytes are written at `offset`. Only a chunk that covers the window's first
+    /// byte, and does not fill the window, reserves it. Only a chunk of the grid's full size reserves: otherwise one
+    /// byte would claim a whole window.
     ///
-    /// A file that grows within reserved room grows faster, and a full disk is noticed early. Reserving the whole file
-    /// at once would let one small request claim the disk.
+    /// A file grows faster within reserved room, and a full disk is noticed early. Reserving the whole file at once
+    /// would let one small request claim the disk.
     pub(crate) fn window(&self, offset: u64, size: u64) -> Option<Range<u64>> {
         if self.grid == 0 || size < self.grid || offset >= self.total_size {
             return None;
@@ -133,13 +133,13 @@ impl Shape {
         (start < chunk_end && chunk_end < end).then_some(start..end)
     }
 
-    /// How large `data` may become. Chunks that are not on the grid lie after it, hence twice the file.
+    /// The largest size of `data`. Chunks off the grid lie after it, so `data` may be twice the file.
     pub(crate) fn data_limit(&self) -> u64 {
         self.total_size.saturating_mul(2)
     }
 
-    /// The same, if the chunks at the tail are together no longer than the file. Such chunks can always be moved
-    /// together within twice the file, after the grid.
+    /// The largest size of `data` if the chunks at the tail are together no longer than the file. Such chunks can
+    /// always be moved together within twice the file, after the grid.
     pub(crate) fn repair_limit(&self) -> u64 {
         self.tail_start().saturating_add(self.total_size.saturating_mul(2))
     }

@@ -1,9 +1,9 @@
-//! Which records may be trusted without reading the bytes they describe.
+//! Which records may be trusted without reading the bytes that they describe.
 //!
-//! What a process wrote and nobody synced is safe in the kernel's page cache from the death of every process, but not
-//! from power loss, nor from a volume that vanishes and comes back. So each record carries a tag made of the boot and
-//! the volume under which its bytes were written. As long as both are the same, the bytes are what was written; under
-//! another tag they are read against their checksum first.
+//! Unsynced bytes in the kernel's page cache survive the death of every process. They do not survive power loss, or a
+//! volume that vanishes and comes back. So each record carries a tag, made of the boot and the volume under which its
+//! bytes were written. While boot and volume are the same, the bytes are as they were written. Under another tag they
+//! are compared with their checksum before they are trusted.
 
 use crate::rules::crc::crc32c;
 
@@ -12,11 +12,11 @@ use crate::rules::crc::crc32c;
 pub(crate) struct Tag(u32);
 
 impl Tag {
-    /// In a slot: no bytes.
+    /// The chunk is missing.
     pub(crate) const MISSING: Tag = Tag(0);
-    /// Written where the kernel does not tell the boot: never trusted.
+    /// Written where the kernel does not tell the boot. Never trusted.
     pub(crate) const UNKNOWN: Tag = Tag(1);
-    /// The bytes were synced before this tag was written: always trusted.
+    /// The bytes were synced before this tag was written. Always trusted.
     pub(crate) const SYNCED: Tag = Tag(2);
 
     pub(crate) const fn from_number(number: u32) -> Tag {
@@ -27,26 +27,26 @@ impl Tag {
         self.0
     }
 
-    /// A tag made of a hash: never one of those above.
+    /// A tag made of a hash. Differs from the three tags above.
     pub(crate) fn of_hash(hash: u32) -> Tag {
         Tag(if hash <= Tag::SYNCED.0 { hash + Tag::SYNCED.0 + 1 } else { hash })
     }
 }
 
-/// The present boot and volume of one upload.
+/// Which tags are trusted: those of the present boot and of one upload's volume.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Trust {
-    /// The tag of both.
+    /// The tag of boot and volume.
     tag: Option<Tag>,
-    /// Where the kernel does not tell the volume: the tag of the boot alone.
+    /// The tag of the boot alone, where the kernel does not tell the volume.
     boot: Option<Tag>,
 }
 
-/// Stands for a volume of which the kernel does not tell: no volume has this number.
+/// Stands for a volume that the kernel does not tell. No volume has this number.
 const UNTOLD: u64 = 3 << 62;
 
 impl Trust {
-    /// The tag of what is written now, in this boot, on this volume (see `volume`).
+    /// Trusts what was written in this boot, on this volume (see `volume`).
     pub(crate) fn now(boot: Option<&[u8]>, volume: Option<u64>) -> Trust {
         let tag = boot.map(|boot| Tag::of_hash(crc32c(&[boot, &volume.unwrap_or(UNTOLD).to_le_bytes()[..]].concat())));
         if volume.is_some() { Trust { tag, boot: None } } else { Trust { tag: None, boot: tag } }
@@ -62,8 +62,8 @@ impl Trust {
         Trust::of(None)
     }
 
-    /// Where the kernel does not tell the volume: an inode that has been in memory all the time has had its pages
-    /// there, too. No volume has vanished and come back.
+    /// Where the kernel does not tell the volume, the boot's tag is trusted if the inode has been in memory all the
+    /// time. Then its pages have been, too, and no volume has vanished and come back.
     pub(crate) fn of_resident(self, resident: impl FnOnce() -> Option<bool>) -> Trust {
         let untold = self.tag.is_none() && self.boot.is_some();
         if untold && resident() == Some(true) { Trust { tag: self.boot, boot: None } } else { self }
@@ -74,13 +74,13 @@ impl Trust {
         self.tag.or(self.boot).unwrap_or(Tag::UNKNOWN)
     }
 
-    /// Whether bytes recorded under `tag` are what was written.
+    /// Whether bytes recorded under `tag` are as they were written.
     pub(crate) fn trusts(self, tag: Tag) -> bool {
         tag == Tag::SYNCED || self.tag == Some(tag)
     }
 
-    /// Whether no reboot has come between what is recorded under `tag` and now. Where the kernel does not tell the
-    /// volume, that may have vanished and come back all the same: no promise may rest on this.
+    /// Whether `tag` is of this boot. Where the kernel does not tell the volume, the volume may still have vanished and
+    /// come back. So no promise may rest on this.
     pub(crate) fn is_of_this_boot(self, tag: Tag) -> bool {
         self.trusts(tag) || self.boot == Some(tag)
     }

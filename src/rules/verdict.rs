@@ -5,7 +5,7 @@
 //! | receiving | `data` | | [`Verdict::Receiving`] |
 //! | receiving | `file` | crash after the rename in place | [`Verdict::Renamed`] |
 //! | receiving | `ordered` | power loss took the mark *ordered* | [`Verdict::Unmarked`] |
-//! | receiving | none, and `claim`, or a record that is void or of this boot | the owner has the file | [`Verdict::Gone`] |
+//! | receiving | none, but `claim`, or a record void or of this boot | the owner has the file | [`Verdict::Gone`] |
 //! | receiving | none | power loss took them before the file was handed out | [`Verdict::NoUpload`] |
 //! | ordered | `ordered` or `file` | crash after the mark | [`Verdict::Ordered`] |
 //! | ordered | only `data` | power loss took the copy | [`Verdict::CopyLost`] |
@@ -17,8 +17,8 @@
 //! | gone | | | [`Verdict::Gone`] |
 //! | creating, removed | | | [`Verdict::NoUpload`] |
 //!
-//! One rule stands above the others: when a finished file is missing under a trusted record, its owner took it, and
-//! nothing brings it back.
+//! One rule precedes the others: when a finished file is missing under a trusted record, its owner took it. It never
+//! comes back.
 
 use std::ffi::CStr;
 
@@ -34,13 +34,13 @@ pub(crate) enum Verdict {
     Receiving,
     /// All chunks are there, in order, under the name of the finished file: rename it back, and complete again.
     Renamed,
-    /// The copy in order is there, and the record does not say so: record the stage *ordered*.
+    /// The copy in order is there, but the record does not say so: record the stage *ordered*.
     Unmarked,
     /// The copy in order is there: finish from here.
     Ordered,
     /// No chunk's place is known: all are missing.
     CopyLost,
-    /// All chunks are there, in order, and the record says that they are finished: receiving again.
+    /// Power loss took the rename. All chunks are there, in order, in `data`: mark the upload as receiving again.
     RenameLost,
     /// The finished file is there.
     Finished,
@@ -73,7 +73,7 @@ pub(crate) fn verdict<E>(
         Stage::Receiving if has(DATA)? => Verdict::Receiving,
         Stage::Receiving if has(FILE)? => Verdict::Renamed,
         Stage::Receiving if has(ORDERED)? => Verdict::Unmarked,
-        // It was finished once, is on its way to its place, or was received since this boot.
+        // The file was finished before, is being moved, or was received under this boot.
         Stage::Receiving if record.grid_is_void || trust.is_of_this_boot(record.tag) || has(CLAIM)? => Verdict::Gone,
         Stage::Receiving => Verdict::NoUpload,
         Stage::Ordered if has(ORDERED)? || has(FILE)? => Verdict::Ordered,
@@ -102,7 +102,8 @@ mod tests {
         verdict(record, Trust::of(Some(NOW)), |name| Ok::<_, ()>(files.contains(&name))).unwrap()
     }
 
-    /// Stage, whether the grid is void, the record's tag, the files that are there: for each of the values that are given.
+    /// Stage, whether the grid is void, the record's tag, the files that are there, the verdict. The row holds for all
+    /// combinations.
     type Row<'a> = (Stage, &'a [bool], &'a [Tag], &'a [&'a CStr], Verdict);
 
     #[test]
@@ -142,7 +143,7 @@ mod tests {
         }
     }
 
-    /// Whatever is there: a trusted record of a finished file whose file is missing is never brought back.
+    /// A trusted record says that the file was finished, and the file is missing. No other files bring it back.
     #[test]
     fn a_file_that_its_owner_took_never_comes_back() {
         let others = [DATA, ORDERED, CLAIM];

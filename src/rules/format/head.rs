@@ -12,13 +12,13 @@ use crate::rules::format::records::{Mark, NEVER_BEGUN, Progress, Stage, StageRec
 use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 
-/// The first bytes of a `state` file, as they were when they were read: all records, [`RECORDS_SIZE`] bytes, and after
-/// them as much of the name and the table as was read with them.
+/// The first bytes of a `state` file when they were read: all records, `RECORDS_SIZE` bytes. The part of the name and
+/// the table that was read with them follows.
 pub(crate) struct StateHead(pub Vec<u8>);
 
 impl StateHead {
-    /// What [`Header::decode`] takes. Of version 1 this has some of the name and the table, and zeros after the file's
-    /// end.
+    /// The bytes for [`Header::decode`]. In version 1 they include some of the name and the table. After the file's end
+    /// they are zeros.
     pub(crate) fn head(&self) -> [u8; HEAD_SIZE] {
         let mut head = [0; HEAD_SIZE];
         let length = self.0.len().min(HEAD_SIZE);
@@ -43,7 +43,7 @@ impl StateHead {
         unseal(&self.0[at as usize..at as usize + 32])
     }
 
-    /// `None` if it is garbage, or was read while it was being written.
+    /// `None` if the record is garbage, or was read while it was being written.
     pub(crate) fn stage(&self) -> Option<StageRecord> {
         let ([stage, grid_is_void], [crc32c, tag]) = self.record(STAGE_AT)?;
         let all = [Stage::Receiving, Stage::Ordered, Stage::Complete, Stage::Gone, Stage::Creating, Stage::Removed];
@@ -64,7 +64,7 @@ impl StateHead {
         self.mark(FULL_AT)
     }
 
-    /// Whether clearing this slot makes a gap before the mark of the full part of the table.
+    /// Whether clearing this slot makes a gap in the part of the table that is marked as full.
     pub(crate) fn lowers_full(&self, number: u64, held: &Slot) -> bool {
         held.received() && self.full().is_some_and(|full| full.value > number)
     }
@@ -74,7 +74,7 @@ impl StateHead {
         (number != NEVER_BEGUN).then_some(Progress { number, offset, tag: Tag::from_number(tag) })
     }
 
-    /// Whether no rewrite has begun, as far as this tells.
+    /// Whether the record says that no rewrite ever began.
     pub(crate) fn no_rewrite_yet(&self) -> bool {
         self.record(REWRITE_AT).is_some_and(|([number, _], _)| number == NEVER_BEGUN)
     }
@@ -87,12 +87,12 @@ impl StateHead {
         self.0[COUNTED_AT as usize] != 0
     }
 
-    /// Whether a sync has failed, or may have failed, since everything on record was on disk.
+    /// Whether a sync has failed, or may have failed, since all records were last confirmed on disk.
     pub(crate) fn doubt(&self) -> bool {
         self.0[DOUBT_AT as usize] != 0
     }
 
-    /// The durability this upload has been promised; garbage promises nothing.
+    /// The durability level of this upload; garbage is the lowest level.
     pub(crate) fn level(&self) -> Durability {
         let all = [Durability::Chunk, Durability::Complete];
         let number = self.0[LEVEL_AT as usize];

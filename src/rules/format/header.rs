@@ -1,4 +1,4 @@
-//! The header of `state`: what never changes after the upload was made.
+//! The header of `state`: the facts of an upload that never change.
 
 use std::result::Result;
 
@@ -14,10 +14,10 @@ use crate::rules::format::layout::{
 use crate::rules::format::records::{Mark, NEVER_BEGUN, Progress, StageRecord};
 use crate::rules::placement::Shape;
 
-/// What is wrong with a `state` that another version of this library wrote.
+/// The fault of a `state` that another version of this library wrote.
 pub(crate) const OTHER_VERSION: &str = "its format is of another version";
 
-/// What never changes after the upload was made.
+/// The facts of an upload that never change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     version: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Header {
     pub name_crc: u32,
     /// The digest of the owner; `None` if the upload has none.
     pub owner: Option<[u8; 32]>,
-    /// Of the whole file, as the first chunk said.
+    /// The checksums of the whole file that the first chunk declared.
     pub expected: Digests,
 }
 
@@ -65,7 +65,7 @@ impl Header {
         bytes
     }
 
-    /// Everything in front of the table, as it is at first.
+    /// The first content of `state` before the table.
     pub(crate) fn first_bytes(&self, name: &str, phase: StageRecord, tail: Mark, level: Durability) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_SIZE];
         let mut put = |at: u64, part: &[u8]| bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
@@ -79,10 +79,10 @@ impl Header {
         bytes
     }
 
-    /// Says what is wrong with bytes that are no header.
+    /// The error says what is wrong with the bytes.
     pub(crate) fn decode(bytes: &[u8; HEAD_SIZE]) -> Result<Header, &'static str> {
         if bytes[0..8] != MAGIC {
-            return Err("it does not begin like one");
+            return Err("it does not begin with CHUNKUPL");
         }
         let version = u32_at(bytes, 8);
         if !(BARE_VERSION..=VERSION).contains(&version) {
@@ -91,7 +91,7 @@ impl Header {
         if u32_at(bytes, 60) != crc32c(&bytes[..60]) {
             return Err("its header fails its checksum");
         }
-        // Both versions had this limit. Without it a forged header decides how much memory the name takes.
+        // Both versions had this limit. Without it, a forged header would decide how much memory the name takes.
         if u32_at(bytes, 12) as usize > MAX_FILE_NAME {
             return Err("its file name is too long");
         }
@@ -110,30 +110,30 @@ impl Header {
         Ok(Header { version, shape, name_length: u32_at(bytes, 12), name_crc: u32_at(bytes, 40), owner, expected })
     }
 
-    /// Where the file name begins.
+    /// The offset of the file name.
     pub(crate) fn name_at(&self) -> u64 {
         if self.version == BARE_VERSION { RECORDS_SIZE as u64 } else { HEAD_SIZE as u64 }
     }
 
-    /// Where the table begins.
+    /// The offset of the table.
     fn table_at(&self) -> u64 {
         (self.name_at() + u64::from(self.name_length)).next_multiple_of(64)
     }
 
-    /// Where a chunk's slot lies.
+    /// The offset of a chunk's slot.
     pub(crate) fn slot_at(&self, number: u64) -> u64 {
         self.table_at() + number * SLOT_SIZE
     }
 
-    /// What the finished upload takes on disk with its directory and `state`, as the store's sum counts it. It never
-    /// changes for an upload, so what is subtracted is what was added.
+    /// The size of the finished upload on disk, with its directory and `state`, as the store's sum counts it. It never
+    /// changes, so the sum loses what was added.
     pub(crate) fn size_on_disk(&self) -> u64 {
         const BLOCK: u64 = 4096;
         let state = self.state_size().unwrap_or(MAX_NUMBER).next_multiple_of(BLOCK);
         self.shape.total_size.saturating_add(state).saturating_add(BLOCK)
     }
 
-    /// How large the whole `state` file is; `None` if no file can be.
+    /// The size of the whole `state` file; `None` if no file can be so large.
     pub(crate) fn state_size(&self) -> Option<u64> {
         let table = self.shape.chunk_count.checked_mul(SLOT_SIZE)?;
         table.checked_add(self.table_at()).filter(|&size| size <= MAX_NUMBER)

@@ -3,12 +3,12 @@
 //! ```text
 //!   0  header, written once: magic, format version, shape, file name's length and checksum, the expected CRC-32C of
 //!      the whole file, the checksum of the identity; own checksum
-//!  64  phase     what the upload is, the whole file's checksum, under which tag its bytes were written
-//!  96  tail      where the next chunk that is not on the grid goes
+//!  64  stage     the upload's stage, whether the grid is void, the whole file's checksum, a tag (see `records`)
+//!  96  tail      where the next chunk off the grid goes
 //! 128  rewrite   how far the chunks have been copied into order
 //! 160  full      up to which chunk the table is known to be full: a hint
-//! 192  closing   not zero: a completer is waiting for all slots (see `lock`)
-//! 193  level     the durability this upload has been promised
+//! 192  closing   not zero: a completer waits for all slots (see `locks`)
+//! 193  level     the durability level of this upload
 //! 194  counted   not zero: the upload is in the store's sum (see `budget`)
 //! 195  doubt     not zero: a sync has failed, or may have (see `confirm`)
 //! 256  identity, written once: the owner's digest, the expected SHA-256 of the whole file
@@ -17,10 +17,10 @@
 //!  T   the table: one slot of 32 bytes per chunk; T is the first multiple of 64 after the name
 //! ```
 //!
-//! Each record is 32 bytes (hashing: 128), never straddles a sector, and ends with its own CRC-32C; one that does not
-//! match it was never written. Slots have no checksum: their tag says whether they can be trusted (see `trust`).
+//! Each record is 32 bytes (hashing: 128), never crosses a sector, and ends with its own CRC-32C. A record that fails
+//! it was never written. Slots have no checksum: their tag says whether they can be trusted (see `rules::tag`).
 //!
-//! Version 1 knows neither owners nor expected checksums: there the name begins at 256. It is read, no longer written.
+//! Version 1 has neither owners nor expected checksums: its name begins at 256. It is read, but no longer written.
 
 use std::ffi::CStr;
 
@@ -28,24 +28,24 @@ use std::ffi::CStr;
 pub(crate) const STATE: &CStr = c"state";
 /// The bytes while receiving.
 pub(crate) const DATA: &CStr = c"data";
-/// The chunks copied into order, when they did not arrive in place.
+/// The chunks copied into order, if they did not arrive in order.
 pub(crate) const ORDERED: &CStr = c"ordered";
 /// The finished upload.
 pub(crate) const FILE: &CStr = c"file";
 
-/// Where the finished upload is going, or went.
+/// The destination of the finished upload.
 pub(crate) const CLAIM: &CStr = c"claim";
-/// The next claim, while it is written.
+/// The next claim while it is written.
 pub(crate) const NEW_CLAIM: &CStr = c"claim.new";
 
 pub(crate) const MAGIC: [u8; 8] = *b"CHUNKUPL";
-/// Without the identity.
+/// The version without the identity.
 pub(crate) const BARE_VERSION: u32 = 1;
 pub(crate) const VERSION: u32 = 2;
 
-/// What the records take.
+/// The size of header and records, except `hashing`.
 pub(crate) const RECORDS_SIZE: usize = 256;
-/// What precedes the file name: header, records and identity.
+/// The size of all that precedes the file name: header, records and identity.
 pub(crate) const HEAD_SIZE: usize = 512;
 pub(crate) const IDENTITY_AT: usize = 256;
 pub(crate) const IDENTITY_SIZE: usize = 64;
@@ -61,6 +61,6 @@ pub(crate) const COUNTED_AT: u64 = 194;
 pub(crate) const DOUBT_AT: u64 = 195;
 pub(crate) const HASHING_AT: u64 = 320;
 
-/// Which expected checksums a header holds.
+/// Flags: which expected checksums a header holds.
 pub(crate) const HAS_CRC32C: u32 = 1;
 pub(crate) const HAS_SHA256: u32 = 2;

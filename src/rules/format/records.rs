@@ -1,4 +1,4 @@
-//! The records of `state`: what changes while an upload is received, completed and taken.
+//! The records of `state`: the facts that change while an upload is received, completed and moved.
 
 use crate::rules::crc::crc32c;
 use crate::rules::format::bytes::{Record, seal, u32_at, u64_at};
@@ -6,51 +6,53 @@ use crate::rules::format::layout::SLOT_SIZE;
 use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 
-/// What an upload is.
+/// The stage of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Chunks come in; they lie in `data`.
+    /// Chunks may come; they lie in `data`.
     Receiving = 1,
-    /// All chunks lie in order in `ordered`; `data` is about to go.
+    /// All chunks lie in order in `ordered`; `data` is removed next.
     Ordered = 2,
-    /// The finished file is `file`, or its owner took it.
+    /// The finished file is `file`, unless its owner took it.
     Complete = 3,
-    /// The owner was seen to have taken it.
+    /// The owner took the finished file, and a call has noticed it.
     Gone = 4,
-    /// The first chunk is on its way: other calls find no upload yet.
+    /// The first chunk is being received: other calls find no upload yet.
     Creating = 5,
-    /// For everybody there is no upload any more: its files are about to go.
+    /// The upload is removed: no call finds it, and its files are removed next.
     Removed = 6,
 }
 
 impl Stage {
-    /// Whether there is an upload, for any call but a cleanup.
+    /// Whether calls other than a cleanup find an upload.
     pub(crate) fn is_upload(self) -> bool {
         !matches!(self, Stage::Creating | Stage::Removed)
     }
 }
 
-/// The phase, and what is known of the finished file.
+/// The stage, and the facts about the finished file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StageRecord {
     pub stage: Stage,
-    /// Of the whole file, from phase `Complete` on.
+    /// The checksum of the whole file, from stage `Complete` on.
     pub crc32c: u32,
-    /// Under which the file's bytes, names and records were written, from phase `Ordered` on.
+    /// While receiving: the tag under which that stage began. From stage `Ordered` on: the tag under which the file's
+    /// bytes, names and records were written.
     pub tag: Tag,
-    /// Read while receiving only: the chunks were in order once, and the places on the grid are no longer theirs.
+    /// While receiving: the file was finished before, so the chunks lie in order, and no longer on the grid. From stage
+    /// `Ordered` on: a rewrite put the chunks in order.
     pub grid_is_void: bool,
 }
 
-/// A number that holds under one tag: the end of the tail, or up to where the table is full.
+/// A number that is valid under one tag: the end of the tail, or up to where the table is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub value: u64,
     pub tag: Tag,
 }
 
-/// In place of the number of the next chunk to copy: there never was a rewrite. Where a rewrite was given up, the
-/// record is zeros.
+/// This value in place of the next chunk to copy means that no rewrite ever began. After a rewrite that was given up,
+/// the record is zeros.
 pub(crate) const NEVER_BEGUN: u64 = u64::MAX;
 
 /// How far the chunks have been copied into order.
@@ -58,12 +60,12 @@ pub(crate) const NEVER_BEGUN: u64 = u64::MAX;
 pub(crate) struct Progress {
     /// The next chunk to copy.
     pub number: u64,
-    /// Where in `ordered` it goes.
+    /// The offset of that chunk in `ordered`.
     pub offset: u64,
     pub tag: Tag,
 }
 
-/// How far the whole file's SHA-256 has been computed: up to this chunk.
+/// How far the whole file's SHA-256 has been computed: up to the chunk `number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hashing {
     pub number: u64,
@@ -72,7 +74,7 @@ pub(crate) struct Hashing {
     pub state: [u8; HASH_STATE_SIZE],
 }
 
-/// What the state of SHA-256 takes: eight words, the count of blocks, and the block that is not full yet.
+/// The size of SHA-256's state: eight words, the count of blocks, and the block that is not full yet.
 pub(crate) const HASH_STATE_SIZE: usize = 104;
 pub(crate) const HASHING_SIZE: usize = 128;
 
@@ -89,7 +91,7 @@ impl Hashing {
 
     /// `None` if it was never written.
     pub(crate) fn decode(bytes: &[u8; HASHING_SIZE]) -> Option<Hashing> {
-        let state = bytes[12..12 + HASH_STATE_SIZE].try_into().expect("so many bytes");
+        let state = bytes[12..12 + HASH_STATE_SIZE].try_into().expect("the range has this size");
         (u32_at(bytes, 124) == crc32c(&bytes[..124])).then(|| Hashing {
             number: u64_at(bytes, 0),
             tag: Tag::from_number(u32_at(bytes, 8)),
