@@ -1,4 +1,5 @@
-//! What a store is: an absolute path, options, and what the kernel told of both. Nothing is kept open between calls.
+//! A store: an absolute path, options, and the facts that the kernel told about its place. Nothing is kept open between
+//! calls.
 
 use std::fmt;
 use std::fs::File;
@@ -18,14 +19,14 @@ use crate::local::files::{file_systems, sys, test_hooks};
 use crate::rules::keys;
 use crate::rules::tag::Trust;
 
-/// The place of a store, and what its calls need to know of it.
+/// The place of a store, and the facts that its calls need.
 #[derive(Clone)]
 pub(crate) struct Home {
     root: PathBuf,
     options: Options,
     boot: Boot,
     volumes: Volumes,
-    /// To whom this handle is bound.
+    /// The owner of this handle's uploads.
     owner: Option<Vec<u8>>,
 }
 
@@ -69,17 +70,17 @@ impl Home {
         self.owner.as_deref()
     }
 
-    /// Whether an upload with this record of its owner may be seen through this handle.
+    /// Whether this handle sees an upload whose recorded owner is `recorded`.
     pub(crate) fn admits(&self, uid: Uid, recorded: Option<&[u8; 32]>) -> bool {
         keys::admits(self.owner(), self.options.all_owners, uid, recorded)
     }
 
-    /// Whether what crashes left is this handle's to see: it belongs to no owner.
+    /// Whether this handle sees what crashes left, which belongs to no owner.
     pub(crate) fn sees_leftovers(&self) -> bool {
         self.owner.is_none()
     }
 
-    /// Where the directory of an upload is.
+    /// The path of an upload's directory.
     pub(crate) fn directory(&self, uid: Uid) -> PathBuf {
         self.root.join(format!("{}{uid}", self.options.prefix))
     }
@@ -89,7 +90,8 @@ impl Home {
         Root::examine(&self.root, self.options.dir_mode)
     }
 
-    /// The same; also checks the owner, because here another user's directory in the place of the store could do harm.
+    /// The store's directory as it is now; `None` if it does not exist. Also checks the owner. Called where another
+    /// user's directory in place of the store could do harm.
     pub(crate) fn examine_root_and_owner(&self) -> Result<Option<Root>> {
         let root = self.examine_root()?;
         root.map_or(Ok(()), |root| root.check_owner(&self.root))?;
@@ -102,17 +104,17 @@ impl Home {
             return Ok(root);
         }
         make_root(&self.root, self.options.dir_mode)?;
-        // Another call may have made it with other options, or another user.
+        // Another call with other options, or another user, may have made it.
         let missing = || Error::os("cannot open the store", &self.root, errno(libc::ENOENT));
         self.examine_root_and_owner()?.ok_or_else(missing)
     }
 
-    /// Which tags an open file's records may have: those of this boot and of the file's volume.
+    /// The tags that are trusted in an open file: those of this boot and of the file's volume.
     pub(crate) fn trust_in(&self, file: &File, status: &Status) -> io::Result<Trust> {
         Ok(self.trust_on(self.volumes.of(file, status)?))
     }
 
-    /// The same for a volume with this number, `None` if the kernel does not tell.
+    /// The tags that are trusted on the volume with this number; `None` if the kernel does not tell the number.
     pub(crate) fn trust_on(&self, volume: Option<u64>) -> Trust {
         test_hooks::trust().unwrap_or_else(|| Trust::now(self.boot.id(), volume))
     }
@@ -134,10 +136,10 @@ pub(crate) fn random_uid() -> Result<Uid> {
     Ok(Uid::random(sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?))
 }
 
-/// The absolute path without symbolic links, as far as it exists. What does not exist yet keeps its name.
+/// The absolute path without symbolic links, as far as it exists. Components that do not exist yet keep their names.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let failed = |error| Error::os("cannot resolve", path, error);
-    // Without a slash at the end, after which the kernel would follow a link.
+    // This removes a slash at the end: with it the kernel would follow a link.
     let path: PathBuf = std::path::absolute(path).map_err(failed)?.components().collect();
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return path.canonicalize().map_err(failed);
@@ -145,7 +147,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     let place = resolve_above(parent).map_err(failed)?.join(name);
     match place.symlink_metadata() {
         Ok(link) if link.is_symlink() && !is_trusted(link.uid()) => {
-            Err(refused("another user made the symbolic link in the place of the store:", &place))
+            Err(refused("another user made the symbolic link that leads to the store:", &place))
         }
         Ok(link) if link.is_symlink() => place.canonicalize().map_err(failed),
         _ => Ok(place),

@@ -131,7 +131,7 @@ fn a_store_into_which_anybody_can_write_is_refused_unless_sticky() {
     ];
     for error in refusals {
         assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EPERM)), "{error}");
-        assert!(error.to_string().contains("anybody can write into the store"), "{error}");
+        assert!(error.to_string().contains("all users can write into the store"), "{error}");
     }
     assert!(Store::open(store.root(), Options { dir_mode: 0o777, ..Options::default() }).is_ok(), "asked for");
     for allowed in [0o1777, 0o775, 0o700] {

@@ -1,8 +1,8 @@
-//! Which boot of the machine this is.
+//! The present boot of the machine.
 
 use crate::api::error::{Error, Result};
 
-/// What identifies a boot, read once when a store is opened: it cannot change under a living process.
+/// The id of the boot. Read once, when a store is opened: it cannot change during a process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Boot(Option<Vec<u8>>);
 
@@ -18,7 +18,8 @@ impl Boot {
             Ok(id) => Ok(Boot(Some(id).filter(|id| !id.is_empty()))),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::EPERM) => Ok(Boot(None)),
-                // Too many open files, say: what passes must not make a store that never trusts anything.
+                // For example too many open files. An error that passes must not make a store that never trusts
+                // anything.
                 _ => Err(Error::os("cannot read", ID, error)),
             },
         }

@@ -11,22 +11,23 @@ use crate::api::error::{Error, Result};
 use crate::local::files::sys::Status;
 use crate::local::files::{sys, test_hooks};
 
-/// Outside cleaners go by the directory's modification time; moving it more often would cost for nothing.
+/// How often the directory's modification time is updated at most. Cleaners outside this library use that time. More
+/// updates would cost, and tell them no more.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An open directory: what is looked up in it stays in it, whatever happens to its name.
+/// An open directory. Files are looked up in it even if its path names another directory by then.
 pub(crate) struct Directory {
     pub handle: File,
     pub path: PathBuf,
 }
 
-/// `path` as a directory, not through a symbolic link.
+/// Opens the directory at `path`, but not through a symbolic link.
 pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
 }
 
 impl Directory {
-    /// `None` if there is none, or if there is something else. Directories of uploads are opened by [`Root::open`].
+    /// `None` if there is no directory at the path. `Root::open` opens the directories of uploads.
     pub(crate) fn open(path: PathBuf) -> Result<Option<Directory>> {
         match open_directory(&path) {
             Ok(handle) => Ok(Some(Directory { handle, path })),
@@ -37,13 +38,13 @@ impl Directory {
         }
     }
 
-    /// The same directory, whatever stands at its name.
+    /// The same directory, even if its path names another one now.
     pub(crate) fn try_clone(&self) -> Result<Directory> {
         let handle = self.handle.try_clone().map_err(|error| Error::os("cannot open", &self.path, error))?;
         Ok(Directory { handle, path: self.path.clone() })
     }
 
-    /// Whether it still stands where it was opened.
+    /// Whether its path still leads to it.
     pub(crate) fn is_at_its_path(&self) -> Result<bool> {
         let own = self.handle.metadata().map_err(|error| Error::os("cannot examine", &self.path, error))?;
         match std::fs::symlink_metadata(&self.path) {
@@ -53,7 +54,7 @@ impl Directory {
         }
     }
 
-    /// Where one of its files lies.
+    /// The path of one of its files.
     pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
         self.path.join(name.to_str().expect("the names above are ASCII"))
     }
@@ -61,7 +62,7 @@ impl Directory {
     /// An error that concerns one of its files.
     pub(crate) fn error(&self, action: &str, name: &CStr, error: io::Error) -> Error {
         let error = match error.raw_os_error() {
-            // The file system turned read-only during the call, so the file is open for reading: see `open_file`.
+            // The file system became read-only during the call, so the file is open for reading only: see `open_file`.
             Some(libc::EBADF) => io::Error::from_raw_os_error(libc::EROFS),
             _ => error,
         };
@@ -84,7 +85,7 @@ impl Directory {
         }
     }
 
-    /// Makes a new file with just this mode, whatever the umask.
+    /// Makes a new file with exactly this mode, whatever the umask.
     pub(crate) fn create_file(&self, name: &CStr, mode: u32) -> Result<File> {
         let file = self.create_file_under_umask(name, mode)?;
         let status = sys::status(&file).map_err(|error| self.error("cannot examine", name, error))?;
@@ -92,13 +93,14 @@ impl Directory {
         Ok(file)
     }
 
-    /// Makes a new file whose mode may lack what the umask forbids; [`Directory::undo_umask`] completes it.
+    /// Makes a new file whose mode may lack bits that the umask forbids; [`Directory::undo_umask`] adds them.
     pub(crate) fn create_file_under_umask(&self, name: &CStr, mode: u32) -> Result<File> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         sys::open_at(&self.handle, name, flags, mode).map_err(|error| self.error("cannot create", name, error))
     }
 
-    /// Gives a new file just this mode, if `status` shows another. Mostly it has the right one, and no call is made.
+    /// Gives a new file exactly this mode, if `status` shows another. Most files have the right mode, and no call is
+    /// made.
     pub(crate) fn undo_umask(&self, name: &CStr, file: &File, status: &Status, mode: u32) -> Result<()> {
         if status.mode == mode {
             return Ok(());
@@ -107,7 +109,7 @@ impl Directory {
         set.map_err(|error| self.error("cannot set the mode of", name, error))
     }
 
-    /// The size of a file that is there.
+    /// The size of the regular file `name`; `None` if there is none.
     pub(crate) fn file_size(&self, name: &CStr) -> Result<Option<u64>> {
         match sys::status_at(&self.handle, name) {
             Ok(status) => Ok(status.is_file.then_some(status.size)),
@@ -116,7 +118,7 @@ impl Directory {
         }
     }
 
-    /// Whether there is such a file.
+    /// Whether there is a regular file `name`.
     pub(crate) fn has(&self, name: &CStr) -> Result<bool> {
         self.file_size(name).map(|size| size.is_some())
     }
@@ -134,7 +136,7 @@ impl Directory {
         }
     }
 
-    /// Puts on disk what was written to one of its files.
+    /// Puts the written bytes of one of its files on disk.
     pub(crate) fn sync_file(&self, name: &CStr, file: &File) -> Result<()> {
         let done = file
             .sync_data()
@@ -143,7 +145,7 @@ impl Directory {
         done.map_err(|error| self.error("cannot sync", name, error))
     }
 
-    /// Puts on disk which files there are.
+    /// Puts the names of its files on disk.
     pub(crate) fn sync_names(&self) -> Result<()> {
         let done = self.handle.sync_all().and_then(|()| test_hooks::reach("synced:names"));
         done.map_err(|error| Error::os("cannot sync", &self.path, error))
@@ -160,7 +162,7 @@ impl Directory {
         Ok(modified(&metadata))
     }
 
-    /// Waits until no other handle has locked the directory itself (flock(2)), and locks it.
+    /// Waits for the exclusive lock on the directory itself (flock(2)).
     pub(crate) fn lock_exclusively(&self) -> Result<Exclusive<'_>> {
         loop {
             match self.handle.lock() {
@@ -173,7 +175,7 @@ impl Directory {
     }
 }
 
-/// A locked directory. Released explicitly, for the same reason as `lock::Lock`.
+/// A locked directory. The lock is released explicitly, for the same reason as `locks::Lock`.
 #[must_use]
 pub(crate) struct Exclusive<'a>(&'a File);
 
@@ -183,12 +185,12 @@ impl Drop for Exclusive<'_> {
     }
 }
 
-/// The modification time; before 1970 counts as then.
+/// The modification time. A time before 1970 counts as 1970.
 pub(crate) fn modified(metadata: &Metadata) -> SystemTime {
     UNIX_EPOCH + Duration::new(metadata.mtime().try_into().unwrap_or(0), metadata.mtime_nsec() as u32)
 }
 
-/// Says that something is in use, at most once a second. Failing to say so fails nothing else.
+/// Updates the modification time, at most once a second, to show that the file is in use. A failure is ignored.
 pub(crate) fn touch(file: &File) {
     let Ok(metadata) = file.metadata() else { return };
     let idle = SystemTime::now().duration_since(modified(&metadata)).unwrap_or_else(|ahead| ahead.duration());
@@ -197,7 +199,7 @@ pub(crate) fn touch(file: &File) {
     }
 }
 
-/// The step after a file's sync, for tests.
+/// The name of the step after a file's sync, for tests.
 fn synced(name: &CStr) -> &'static str {
     match name.to_bytes() {
         b"state" => "synced:state",

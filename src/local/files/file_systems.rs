@@ -1,4 +1,4 @@
-//! File systems: which are refused, and how much room there is.
+//! Which file systems are refused, and how much room there is.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,10 +8,10 @@ use crate::api::error::{Error, Result, errno};
 use crate::api::options::{Durability, Options};
 use crate::local::files::{sys, test_hooks};
 
-/// File systems that cannot hold a store, with the reason. Some are shared with other hosts, or served by a daemon that
-/// the engine knows nothing about: its promises cannot rest on their locks, renames and syncing. Some have no
-/// permissions, and inode numbers that change. Some show data of the kernel, and keep no files. Magic numbers from
-/// Linux `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
+/// File systems that cannot hold a store, with the reason. Some are shared with other hosts, or served by a daemon
+/// whose behaviour is unknown: the engine cannot rely on their locks, renames and syncs. Some keep no permissions, and
+/// their inode numbers change. Some show data of the kernel, and keep no files. The magic numbers are from Linux
+/// `include/uapi/linux/magic.h` and the file systems' own sources; see statfs(2).
 const REFUSED: [(&str, &[(u32, &str)]); 3] = [
     ("other hosts or programs may change it", &SHARED),
     ("it keeps no permissions", &WITHOUT_PERMISSIONS),
@@ -68,8 +68,8 @@ const WITHOUT_FILES: [(u32, &str); 18] = [
     (0x9584_58f6, "hugetlbfs"),
 ];
 
-/// File systems without a journal or a log: after power loss they may have kept a rename and lost the removal before
-/// it. `ext2` and `ext4` share one number, see [`ext_without_journal`].
+/// File systems without a journal or a log. After power loss they may have kept a rename and lost an earlier removal.
+/// `ext2` and `ext4` share one number, see [`ext_without_journal`].
 const UNORDERED: [(u32, &str); 8] = [
     (0x137f, "minix"),
     (0x138f, "minix"),
@@ -84,10 +84,10 @@ const UNORDERED: [(u32, &str); 8] = [
 const EXT: u32 = 0xef53;
 const NFS: u32 = 0x6969;
 
-/// Refuses by name file systems that cannot keep what this level promises. Returns how much room there is where `path`
-/// is or will be.
+/// Refuses, by name, a file system that cannot keep the promises of this level. Returns how much room there is where
+/// `path` is or will be.
 pub(crate) fn check_file_system(path: &Path, durability: Durability) -> Result<u64> {
-    // What is not there yet will be on the file system of the first directory above it that is.
+    // A path that does not exist yet will be on the file system of its nearest existing ancestor.
     let absent = |error: &io::Error| {
         matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP))
     };
@@ -99,22 +99,23 @@ pub(crate) fn check_file_system(path: &Path, durability: Durability) -> Result<u
     let named = |list: &[(u32, &'static str)]| list.iter().find(|(number, _)| *number == magic).map(|&(_, name)| name);
     let refuse = |action: String| Err(Error::os(action, path, errno(libc::EOPNOTSUPP)));
     if let Some((why, name)) = REFUSED.iter().find_map(|(why, list)| Some((why, named(list)?))) {
-        return refuse(format!("what is promised cannot be kept on a file system of type {name} ({why}):"));
+        return refuse(format!("cannot keep the store's promises on a file system of type {name} ({why}):"));
     }
     if durability >= Durability::Complete {
         let unordered = if magic == EXT { ext_without_journal(place) } else { named(&UNORDERED) };
         if let Some(name) = unordered {
             let level = durability.name();
             return refuse(format!(
-                "level {level} needs a journal, and this file system of type {name} has none (level process needs none):"
+                "level {level} needs a journal, and this file system of type {name} has none \
+                 (level process needs none):"
             ));
         }
     }
     Ok(file_system.available)
 }
 
-/// If the file system at `place` is of the ext family and has no journal, its name. `None` also if `/proc` or `/sys` is
-/// missing, or another file system lies between (overlayfs): then the journal is unknown.
+/// The name of the file system at `place` if it is of the ext family and has no journal. Also `None` if `/proc` or
+/// `/sys` is missing, or if another file system hides it (overlayfs): then the journal is unknown.
 fn ext_without_journal(place: &Path) -> Option<&'static str> {
     let device = place.metadata().ok()?.dev();
     let device = format!("{}:{}", libc::major(device), libc::minor(device));
@@ -124,7 +125,7 @@ fn ext_without_journal(place: &Path) -> Option<&'static str> {
     lacks_journal(options.ok().as_deref(), &std::fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
 }
 
-/// The ext4 driver shows how it handles data if there is a journal. For the ext2 driver only the type of the mount is
+/// The ext4 driver shows a `data=` mode only if there is a journal. For the ext2 driver only the type of the mount is
 /// known.
 fn lacks_journal(options: Option<&str>, mounts: &str, device: &str) -> Option<&'static str> {
     let ext2 = mounts.lines().any(|mount| {
@@ -143,7 +144,8 @@ fn lacks_journal(options: Option<&str>, mounts: &str, device: &str) -> Option<&'
 pub(crate) fn check_room(root: &Path, total_size: u64, options: &Options) -> Result<()> {
     let (available, min_free_space) = (check_file_system(root, options.durability)?, options.min_free_space);
     if available < total_size.saturating_add(min_free_space) {
-        let action = format!("{total_size} bytes beside {min_free_space} to stay free, of {available}, at");
+        let action =
+            format!("{available} bytes are free, {total_size} and a reserve of {min_free_space} are needed at");
         return Err(Error::os(action, root, errno(libc::ENOSPC)));
     }
     Ok(())

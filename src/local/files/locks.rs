@@ -1,27 +1,27 @@
-//! The kernel's locks on `state`: who waits for whom.
+//! The kernel's locks on `state`: which call waits for which.
 //!
-//! A writer locks its chunk's slot and, for the moment it takes to move a number, the tail, so chunks of different
-//! numbers never wait for each other. A completer needs all slots at once. The kernel's locks are not fair: eight
-//! writers that come and go would keep a completer waiting for ever. So a completer first locks the gate and leaves the
-//! `closing` mark; a writer that finds the mark waits at the gate before it locks its slot. The writers on their way
-//! finish, no new ones come, and the completer gets its turn. Order: gate, slots, tail.
+//! A writer locks its chunk's slot and, while it moves the end of the tail, the tail. So chunks with different numbers
+//! do not wait for each other's bytes. A completer needs all slots at once. The kernel's locks are not fair: eight
+//! writers that come and go would keep a completer waiting for ever. So a completer first locks the gate and sets the
+//! `closing` mark. A writer that finds the mark waits at the gate before it locks its slot. The present writers finish,
+//! no new ones come, and the completer gets the slots. The order of locks is gate, slots, tail.
 //!
-//! A lock ends with its holder, however that dies; a mark left by a dead completer costs the next writer one look at
-//! the gate.
+//! The kernel releases a lock when its holder dies. If a completer dies and leaves the mark, the next writer takes the
+//! gate once and removes the mark.
 
 use std::fs::File;
 use std::io;
 
 use crate::local::files::sys;
 
-/// Locked bytes need not exist: slots are locked by number, the others far beyond them.
+/// Locked bytes need not exist. Slots are locked by number, and gate and tail are far above all numbers.
 const GATE: u64 = 1 << 62;
 const TAIL: u64 = GATE + 1;
 
-/// A lock, released when dropped.
+/// A lock. Dropping it releases it.
 ///
-/// Released explicitly, before the file is closed: a child that another thread forked meanwhile shares the open file,
-/// and closing it here would leave the lock with the child until that execs or exits.
+/// Closing the file would not be enough. A child that another thread forked during the call shares the open file, and
+/// would keep the lock until it execs or exits.
 #[must_use]
 pub(crate) struct Lock<'a> {
     state: &'a File,
@@ -49,7 +49,7 @@ impl<'a> Lock<'a> {
         Lock::without_waiting(state, 0, GATE + 1)
     }
 
-    /// The gate and all slots, which are released together.
+    /// Joins the locks of the gate and all slots into one.
     pub(crate) fn joined(gate: Lock<'a>, slots: Lock<'a>) -> Lock<'a> {
         let state = gate.state;
         std::mem::forget((gate, slots));
@@ -76,7 +76,7 @@ impl<'a> Lock<'a> {
         Lock::wait(state, 0, chunk_count)
     }
 
-    /// Waits for the right to move the tail.
+    /// Waits for the tail.
     pub(crate) fn tail(state: &'a File) -> io::Result<Lock<'a>> {
         Lock::wait(state, TAIL, 1)
     }
@@ -84,7 +84,7 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // Cannot fail for a range that was locked; and closing the file releases it in any case.
+        // This cannot fail for a locked range. Closing the file releases the lock, too.
         let _ = sys::lock_range(self.state, self.start, self.length, true);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading from the disk itself, past the page cache.
+//! Reads from the disk itself, past the page cache.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -26,29 +26,29 @@ fn aligned(buffer: &mut [u8]) -> &mut [u8] {
 }
 
 impl OnDisk {
-    /// The file `name`, which is open as `file` and was synced just now.
+    /// Opens the file `name` again, which is open as `file` and has just been synced.
     pub(crate) fn open(dir: &Directory, name: &CStr, file: &File) -> Result<OnDisk> {
         let mut buffer = vec![0; (DIRECTLY_AT_ONCE + BLOCK) as usize];
         let open = |flags| sys::open_at(&dir.handle, name, flags | libc::O_RDONLY | libc::O_NONBLOCK, 0);
         let opened = open(libc::O_DIRECT)
             .and_then(|direct| direct.read_at(&mut aligned(&mut buffer)[..BLOCK as usize], 0).map(|_| direct));
         let file = match opened {
-            // A file system that always reads through the page cache, or needs larger blocks. The bytes were synced, so
+            // This file system always reads through the page cache, or needs larger blocks. The bytes were synced, so
             // they can be dropped from the cache.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 let size = file.metadata().map_err(|error| dir.error("cannot examine", name, error))?.len();
                 sys::drop_from_cache(file, 0, size);
                 open(0)
             }
-            // If the first block cannot be read, the error shows when it is needed.
+            // If the first block cannot be read, `read` reports it when the block is needed.
             Err(_) => open(libc::O_DIRECT),
             opened => opened,
         };
         Ok(OnDisk { file: file.map_err(|error| dir.error("cannot open", name, error))?, buffer })
     }
 
-    /// Gives `visit` the `length` bytes at `offset`, piece by piece. False if the file ends earlier, or the disk cannot
-    /// read the bytes.
+    /// Calls `visit` with each piece of the `length` bytes at `offset`. False if the file ends earlier, or the disk
+    /// cannot read the bytes.
     pub(crate) fn read(&mut self, offset: u64, length: u64, mut visit: impl FnMut(&[u8])) -> io::Result<bool> {
         let end = offset.saturating_add(length);
         let mut at = offset / BLOCK * BLOCK;
@@ -59,7 +59,7 @@ impl OnDisk {
                 Ok(0) => return Ok(false),
                 Ok(count) => count as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The disk cannot read this, or the file system's own checksum does not match.
+                // The disk cannot read the bytes, or they fail the file system's own checksum.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADMSG | libc::EUCLEAN)) => {
                     return Ok(false);
                 }
@@ -69,7 +69,7 @@ impl OnDisk {
             if from < to {
                 visit(&piece[(from - at) as usize..(to - at) as usize]);
             }
-            // A read ends within a block only at the end of the file.
+            // Only at the end of the file does a read end within a block.
             if to < end && count % BLOCK != 0 {
                 return Ok(false);
             }
@@ -82,9 +82,9 @@ impl OnDisk {
     pub(crate) fn holds(&mut self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let (mut rest, mut same) = (bytes, true);
         let whole = self.read(offset, bytes.len() as u64, |piece| {
-            let (expected, behind) = rest.split_at(piece.len());
+            let (expected, after) = rest.split_at(piece.len());
             same &= piece == expected;
-            rest = behind;
+            rest = after;
         })?;
         Ok(whole && same)
     }

@@ -1,4 +1,4 @@
-//! Stored bytes, read or copied in pieces so that memory does not grow with them.
+//! Reads and copies stored bytes in pieces, so that memory does not grow with them.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,8 +10,8 @@ use crate::rules::crc::Crc32c;
 
 const AT_ONCE: u64 = 256 << 10;
 
-/// Shows `visit` the `length` bytes at `offset`, piece by piece, until it says false. False, too, if the file ends
-/// before.
+/// Calls `visit` with each piece of the `length` bytes at `offset`, until it returns false. False also if the file ends
+/// earlier.
 pub(crate) fn read(
     file: &File,
     mut offset: u64,
@@ -35,7 +35,7 @@ pub(crate) fn read(
     Ok(true)
 }
 
-/// The checksum of these bytes, each piece of which `visit` is shown; `None` if the file ends before.
+/// The checksum of these bytes; `None` if the file ends earlier. Also calls `visit` with each piece.
 pub(crate) fn checksum(
     file: &File,
     offset: u64,
@@ -51,17 +51,18 @@ pub(crate) fn checksum(
     Ok(whole.then(|| crc.finish()))
 }
 
-/// Copies these bytes to the same place in another file. The kernel copies them, and shares extents where it can: see
-/// std::io::copy.
+/// Copies these bytes to the same offset of another file. The kernel copies them, and shares extents where it can: see
+/// [`std::io::copy`].
 pub(crate) fn copy(mut from: &File, mut to: &File, range: Range<u64>) -> io::Result<()> {
     let mut at = range.start;
     while at < range.end {
         from.seek(SeekFrom::Start(at))?;
         to.seek(SeekFrom::Start(at))?;
         match io::copy(&mut from.take(range.end - at), &mut to) {
-            Ok(0) => return Err(errno(libc::EIO)), // another program cut the file
+            Ok(0) => return Err(errno(libc::EIO)), // another program has cut the file
             Ok(copied) => at += copied,
-            // A signal handler ran. The bytes before are written already. Signals may come faster than the whole copy.
+            // A signal handler ran. The copy continues after the written bytes, because signals may come faster than a
+            // whole copy.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => at = to.stream_position()?,
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! The directory of the store: whose it is, which files in it may be used, and making it.
+//! The directory of the store: its owner, which files in it may be used, and making it.
 
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -11,10 +11,10 @@ use crate::local::files::directory::{Directory, open_directory};
 use crate::local::files::sys;
 use crate::local::files::sys::Status;
 
-/// The store's directory as this call found it. It decides which users' files the call may use.
+/// The store's directory when this call examined it. It decides which users' files the call may use.
 ///
-/// Every upload and every record of the store is opened through this. If all users can make files in the store, another
-/// user could make a file before the store does. Then the call uses only files of its own user and of root.
+/// Every upload and every record of the store is opened through `Root`. If all users can make files in the store,
+/// another user could make a file before the store does. Then the call uses only files of its own user and of root.
 #[derive(Clone, Copy)]
 pub(crate) struct Root {
     owner: u32,
@@ -37,22 +37,22 @@ impl Root {
             result => result.map_err(|error| Error::os("cannot examine", path, error))?,
         };
         if metadata.is_symlink() {
-            return Err(refused("a symbolic link is in the place of the store:", path));
+            return Err(refused("a symbolic link has replaced the store:", path));
         }
         let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode());
         let open_to_others = mode & OTHERS_WRITE != 0 && dir_mode & OTHERS_WRITE == 0;
         if open_to_others && mode & STICKY == 0 {
-            return Err(refused("anybody can write into the store, and it is not sticky:", path));
+            return Err(refused("all users can write into the store, and it is not sticky:", path));
         }
         if open_to_others && !is_trusted(owner) {
-            return Err(refused("anybody can write into the store, and it belongs to another user:", path));
+            return Err(refused("all users can write into the store, and it belongs to another user:", path));
         }
         Ok(Some(Root { owner, group, mode, open_to_others }))
     }
 
     /// Refuses a store's directory that another user made below a directory like `/tmp`, unless that user shares it
-    /// with a group of the caller. Called where a planted directory could do harm: when the store is opened, a key is
-    /// used, or an upload begins.
+    /// with a group of the caller. Called where a planted directory could do harm: when the store is opened, when a key
+    /// is used, and when an upload begins.
     pub(crate) fn check_owner(self, path: &Path) -> Result<()> {
         const GROUP_WRITES: u32 = 0o020;
         let is_public = |above: &Metadata| above.mode() & OTHERS_WRITE != 0;
@@ -65,7 +65,7 @@ impl Root {
         if is_trusted(self.owner) || !in_public() || shared() {
             return Ok(());
         }
-        Err(refused("another user made the store in a directory that anybody can write into:", path))
+        Err(refused("another user made the store in a directory into which all users can write:", path))
     }
 
     /// Whether the caller may use a file or directory with this owner and mode that is in the store.
@@ -78,13 +78,13 @@ impl Root {
         !self.open_to_others
     }
 
-    /// Opens the directory of an upload. `None` if there is none, or if there is something else.
+    /// Opens the directory of an upload. `None` if there is no directory at the path.
     pub(crate) fn open(self, path: PathBuf) -> Result<Option<Directory>> {
         let Some(dir) = Directory::open(path)? else { return Ok(None) };
         if self.open_to_others {
             let metadata = dir.handle.metadata().map_err(|error| Error::os("cannot examine", &dir.path, error))?;
             if !self.admits(metadata.uid(), metadata.mode()) {
-                return Err(refused("another user made or can change", &dir.path));
+                return Err(refused("cannot use (another user made or can change it)", &dir.path));
             }
         }
         Ok(Some(dir))
@@ -98,17 +98,17 @@ impl Root {
         };
         let status = sys::status(&file).map_err(|error| Error::os("cannot examine", path, error))?;
         if !status.is_file {
-            return Err(refused("cannot use (it is no regular file)", path));
+            return Err(refused("cannot use (it is not a regular file)", path));
         }
         // A second name could be a link that another user made to a file of the caller.
         if !self.admits(status.owner, status.mode) || (self.open_to_others && status.links > 1) {
-            return Err(refused("another user made or can change", path));
+            return Err(refused("cannot use (another user made or can change it)", path));
         }
         Ok(Some((file, status)))
     }
 }
 
-/// Whether this user is the caller's or root.
+/// Whether this user is the caller or root.
 pub(crate) fn is_trusted(user: u32) -> bool {
     user == 0 || user == sys::effective_user()
 }
@@ -124,24 +124,25 @@ pub(crate) fn is_foreign(path: &Path, name: &CStr) -> bool {
     [path, &file].into_iter().any(|path| path.symlink_metadata().is_ok_and(|there| there.uid() != own))
 }
 
-/// Makes the store's directory if it is not there. Only its last component: a missing parent is a mistake in the path,
-/// or a volume that is not mounted.
+/// Makes the store's directory if it does not exist. Makes only its last component: a missing parent is a mistake in
+/// the path, or a volume that is not mounted.
 pub(crate) fn make_root(root: &Path, mode: u32) -> Result<()> {
     match make_directory(root, mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // On a read-only file system an existing directory may be reported as such; what follows finds out.
+        // On a read-only file system mkdir(2) may report this for an existing directory. The call finds out later
+        // whether it needs to write.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && root.is_dir() => Ok(()),
         result => result.map(drop).map_err(|error| Error::os("cannot make the store", root, error)),
     }
 }
 
-/// Makes a directory with just this mode, whatever the umask.
+/// Makes a directory with exactly this mode, whatever the umask.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     DirBuilder::new().mode(mode & 0o700).create(path)?;
     let open = || match open_directory(path) {
         Ok(directory) if sys::status(&directory)?.mode == mode => Ok(directory),
         _ => {
-            // By its name: the umask may have left a directory that its owner cannot open.
+            // Sets the mode by path, because the umask may have left a directory that its owner cannot open.
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;
             open_directory(path)
         }
@@ -151,12 +152,12 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<File> {
     })
 }
 
-/// Makes the names of `path` itself durable: its entry in the directory above, and that directory's.
+/// Syncs the store's directory and the directory above it, which has its name.
 pub(crate) fn sync_parents(root: &Path) -> Result<()> {
     let sync = |path: &Path| File::open(path).and_then(|dir| dir.sync_all());
     sync(root).map_err(|error| Error::os("cannot sync", root, error))?;
     match root.parent().map(sync) {
-        // Who may not read the directory above did not make the root in it either.
+        // A user who may not read the directory above cannot sync it, and has not made the root in it.
         Some(Err(error)) if error.raw_os_error() != Some(libc::EACCES) => {
             Err(Error::os("cannot sync the directory above", root, error))
         }

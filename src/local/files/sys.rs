@@ -1,4 +1,4 @@
-//! The system calls std has no face for. All of the engine's `unsafe` is here.
+//! The system calls that std does not offer. All of the engine's `unsafe` is here.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -21,12 +21,12 @@ fn uninterrupted(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Random bytes, at most 256, from the kernel's generator. Nothing is cached, so a forked child gets other bytes.
+/// Random bytes, at most 256, from the kernel's generator. No bytes are cached, so a forked child gets other bytes.
 pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
-    // SAFETY: `bytes` has room for so many. Up to 256 come at once (getrandom(2)).
+    // SAFETY: `bytes` has room for `COUNT` bytes. Up to 256 come at once (getrandom(2)).
     match uninterrupted(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), COUNT, 0) } as libc::c_int) {
-        // A filter refuses the call.
+        // A filter refuses the call, or the kernel does not know it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
             File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         }
@@ -47,7 +47,7 @@ pub(crate) fn is_in_group(group: u32) -> bool {
     if unsafe { libc::getegid() } == group {
         return true;
     }
-    // SAFETY: with no room for any the kernel only counts the groups.
+    // SAFETY: with room for no group, the kernel only counts the groups.
     let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
     let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
     // SAFETY: `groups` has room for `count` groups.
@@ -56,7 +56,8 @@ pub(crate) fn is_in_group(group: u32) -> bool {
     groups.contains(&group)
 }
 
-/// Opens `name` in `dir`; never follows a symbolic link, never leaks into a program the process execs.
+/// Opens `name` in `dir`. Never follows a symbolic link. A program that the process execs does not inherit the
+/// descriptor.
 pub(crate) fn open_at(dir: &File, name: &CStr, flags: libc::c_int, mode: u32) -> io::Result<File> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     let mut fd = -1;
@@ -65,25 +66,25 @@ pub(crate) fn open_at(dir: &File, name: &CStr, flags: libc::c_int, mode: u32) ->
         fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) };
         fd
     })?;
-    // SAFETY: openat just gave us this descriptor, and nobody else knows it.
+    // SAFETY: openat has just returned this descriptor, and no other code has it.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// Renames `from` to `to` within `dir`, replacing what is there.
+/// Renames `from` to `to` within `dir`, and replaces a file there.
 pub(crate) fn rename_at(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     let fd = dir.as_raw_fd();
     // SAFETY: both names are NUL-terminated and outlive the call.
     check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
 }
 
-/// Renames `from` in `dir` to `to`, an absolute path, where nothing must be.
+/// Renames `from` in `dir` to `to`, an absolute path. Fails if `to` exists.
 pub(crate) fn rename_to_new(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     let flags = libc::RENAME_NOREPLACE;
     // SAFETY: both names are NUL-terminated and outlive the call.
     check(unsafe { libc::renameat2(dir.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) })
 }
 
-/// Renames `from` in `dir` to `to`, an absolute path, replacing what is there.
+/// Renames `from` in `dir` to `to`, an absolute path, and replaces a file there.
 pub(crate) fn rename_to(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     // SAFETY: both names are NUL-terminated and outlive the call.
     check(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr()) })
@@ -95,7 +96,7 @@ pub(crate) fn unlink_at(dir: &File, name: &CStr) -> io::Result<()> {
     check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
 }
 
-/// Sets access and modification time to now. Unlike a chosen time, this needs write permission only, not ownership.
+/// Sets access and modification time to now. This needs only write permission; setting another time needs ownership.
 pub(crate) fn touch(file: &File) -> io::Result<()> {
     // SAFETY: a null pointer means "now" for both times.
     check(unsafe { libc::futimens(file.as_raw_fd(), std::ptr::null()) })
@@ -103,19 +104,20 @@ pub(crate) fn touch(file: &File) -> io::Result<()> {
 
 /// Waits for an exclusive lock on `length` bytes at `start`, or releases it.
 ///
-/// An open-file-description lock (fcntl(2), `F_OFD_SETLKW`): it belongs to the open file, so threads that opened the
-/// file separately exclude each other, and it goes with the last descriptor, however the process ends.
+/// This is an open-file-description lock (fcntl(2), `F_OFD_SETLKW`). It belongs to the open file, so threads that
+/// opened the file separately exclude each other. The kernel releases it with the last descriptor, however the process
+/// ends.
 pub(crate) fn lock_range(file: &File, start: u64, length: u64, release: bool) -> io::Result<()> {
     set_lock(file, start, length, if release { libc::F_UNLCK } else { libc::F_WRLCK }, libc::F_OFD_SETLKW)
 }
 
-/// Takes such a lock if nobody else has one there; says whether it did.
+/// Takes a lock as [`lock_range`] does, but does not wait. False if another open file has a lock there.
 pub(crate) fn try_lock_range(file: &File, start: u64, length: u64) -> io::Result<bool> {
     /// A byte that is never locked.
     const UNUSED: u64 = i64::MAX as u64;
     match set_lock(file, start, length, libc::F_WRLCK, libc::F_OFD_SETLK) {
-        // Filters (seccomp, security modules) refuse locks with the same error numbers. They also refuse unlocking,
-        // which another lock never prevents.
+        // A lock in the way and a filter (seccomp, security modules) give the same error numbers. A filter also refuses
+        // unlocking, which no lock prevents.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
             set_lock(file, UNUSED, 1, libc::F_UNLCK, libc::F_OFD_SETLK).map(|()| false)
         }
@@ -124,7 +126,7 @@ pub(crate) fn try_lock_range(file: &File, start: u64, length: u64) -> io::Result
 }
 
 fn set_lock(file: &File, start: u64, length: u64, kind: libc::c_int, command: libc::c_int) -> io::Result<()> {
-    // SAFETY: flock is a plain C structure for which all zeros is a value; l_pid must be 0 for these locks.
+    // SAFETY: all zeros are a value of the plain C structure flock; l_pid must be 0 for these locks.
     let mut range: libc::flock = unsafe { zeroed() };
     range.l_type = kind as libc::c_short;
     range.l_whence = libc::SEEK_SET as libc::c_short;
@@ -136,7 +138,7 @@ fn set_lock(file: &File, start: u64, length: u64, kind: libc::c_int, command: li
         unsafe { libc::fcntl(file.as_raw_fd(), command, &range) }
     });
     done.map_err(|error| match error.raw_os_error() {
-        // The descriptor is open, but not for writing: see `Directory::open_file`.
+        // The descriptor is open only for reading: see `Directory::open_file`.
         Some(libc::EBADF) => io::Error::from_raw_os_error(libc::EROFS),
         _ => error,
     })
@@ -152,18 +154,18 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
     })
 }
 
-/// Starts writing these bytes of the file from the page cache to the disk, without waiting (sync_file_range(2)). A
-/// hint: what goes wrong is reported by the next sync, not here.
+/// Starts writing these bytes of the file from the page cache to the disk, without waiting (sync_file_range(2)). This
+/// is a hint. The next sync reports errors.
 pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) {
     let (Ok(offset), Ok(length)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(length)) else { return };
     // SAFETY: no pointers are passed.
     unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
-/// Drops these bytes of the file, and what shares a page with them, from the page cache, if the cache thinks that the
-/// disk has them (posix_fadvise(2)). A hint: what is just being written stays.
+/// Drops these bytes of the file, and bytes that share a page with them, from the page cache, if the cache counts them
+/// as clean (posix_fadvise(2)). This is a hint. Bytes that are being written stay.
 pub(crate) fn drop_from_cache(file: &File, offset: u64, length: u64) {
-    /// The largest page of any machine; parts of a page are not dropped.
+    /// The largest page of any machine. The kernel does not drop parts of a page.
     const PAGE: u64 = 64 << 10;
     let (start, end) = (offset / PAGE * PAGE, offset.saturating_add(length).div_ceil(PAGE).saturating_mul(PAGE));
     let (Ok(start), Ok(length)) = (libc::off_t::try_from(start), libc::off_t::try_from(end - start)) else { return };
@@ -171,7 +173,7 @@ pub(crate) fn drop_from_cache(file: &File, offset: u64, length: u64) {
     unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, libc::POSIX_FADV_DONTNEED) };
 }
 
-/// Whether some of these bytes lie in blocks that are allocated, but not marked as written: they read as zeros,
+/// Whether some of these bytes lie in blocks that are allocated, but not marked as written. They read as zeros later,
 /// whatever the page cache shows (`FS_IOC_FIEMAP`, Documentation/filesystems/fiemap.rst). False where the file system
 /// does not tell.
 pub(crate) fn has_unwritten(file: &File, offset: u64, length: u64) -> bool {
@@ -203,7 +205,8 @@ pub(crate) fn has_unwritten(file: &File, offset: u64, length: u64) -> bool {
     while start < end {
         let (count, extents) = (AT_ONCE as u32, [Extent::default(); AT_ONCE]);
         let mut map = Map { start, length: end - start, flags: 0, mapped: 0, count, reserved: 0, extents };
-        // SAFETY: `map` is what FS_IOC_FIEMAP reads and writes, with room for `count` extents, and outlives the call.
+        // SAFETY: `map` is the structure that FS_IOC_FIEMAP reads and writes, has room for `count` extents, and
+        // outlives the call.
         if check(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP, &mut map) }).is_err() {
             return false;
         }
@@ -219,13 +222,13 @@ pub(crate) fn has_unwritten(file: &File, offset: u64, length: u64) -> bool {
     false
 }
 
-/// Commands of fcntl(2) since Linux 4.13, and a hint that means "no hint" but is not the one a fresh inode has.
+/// Commands of fcntl(2) since Linux 4.13. `NO_HINT` also means "no hint", but differs from the value of a fresh inode.
 const F_GET_RW_HINT: libc::c_int = 1035;
 const F_SET_RW_HINT: libc::c_int = 1036;
 const NEVER_SET: u64 = 0;
 const NO_HINT: u64 = 1;
 
-/// Sets or removes a mark on the inode in the kernel's memory. The mark is on no disk: it is lost when the kernel
+/// Sets or removes a mark on the inode in the kernel's memory. The mark is not on disk: it is lost when the kernel
 /// evicts the inode. With the inode the kernel also loses the record that writing its pages failed. Only the owner of a
 /// file can mark it.
 pub(crate) fn mark_resident(file: &File, resident: bool) {
@@ -234,7 +237,7 @@ pub(crate) fn mark_resident(file: &File, resident: bool) {
     unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &hint) };
 }
 
-/// Whether the inode has been in the kernel's memory since it was marked. `None` where the kernel knows no such marks.
+/// Whether the inode has stayed in the kernel's memory since it was marked. `None` where the kernel has no such marks.
 pub(crate) fn resident(file: &File) -> Option<bool> {
     #[cfg(feature = "test-hooks")]
     if crate::local::files::test_hooks::volumes_are_hidden() {
@@ -247,7 +250,7 @@ pub(crate) fn resident(file: &File) -> Option<bool> {
 }
 
 /// Makes `length` bytes at `to_offset` of `to` share their extents with those at `from_offset` of `from`
-/// (ioctl_ficlonerange(2)); fails where the file system or the alignment does not allow it.
+/// (ioctl_ficlonerange(2)). Fails where the file system or the alignment does not allow it.
 pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<()> {
     let range = libc::file_clone_range {
         src_fd: i64::from(from.as_raw_fd()),
@@ -255,26 +258,26 @@ pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u
         src_length: length,
         dest_offset: to_offset,
     };
-    // SAFETY: `range` is the structure FICLONERANGE takes, and outlives the call.
+    // SAFETY: `range` is the structure that FICLONERANGE reads, and outlives the call.
     check(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &range) })
 }
 
-/// What a file system says of itself.
+/// The facts about a file system.
 pub(crate) struct FileSystem {
-    /// Its magic number, see statfs(2).
+    /// The magic number, see statfs(2).
     pub magic: u32,
-    /// Bytes a process without privileges may still write.
+    /// The bytes that a process without privileges may still write.
     pub available: u64,
 }
 
 fn file_system(raw: &libc::statfs) -> FileSystem {
-    // An unlimited tmpfs counts no blocks at all.
+    // An unlimited tmpfs counts no blocks.
     let unlimited = raw.f_blocks == 0;
     let available = if unlimited { u64::MAX } else { raw.f_bavail.saturating_mul(raw.f_bsize as u64) };
     FileSystem { magic: raw.f_type as u32, available }
 }
 
-/// The file system `path` is on.
+/// The file system of `path`.
 pub(crate) fn file_system_at(path: &Path) -> io::Result<FileSystem> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
@@ -285,7 +288,7 @@ pub(crate) fn file_system_at(path: &Path) -> io::Result<FileSystem> {
     Ok(file_system(unsafe { raw.assume_init_ref() }))
 }
 
-/// The file system `file` is on.
+/// The file system of `file`.
 pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
     let mut raw = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `raw` has room for the result.
@@ -297,19 +300,19 @@ pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
 /// A device's major and minor number.
 pub(crate) type Device = (u32, u32);
 
-/// What statx(2) tells of a file.
+/// The facts that statx(2) tells about a file.
 pub(crate) struct Status {
     pub is_file: bool,
     /// The permissions, with the special bits.
     pub mode: u32,
     pub size: u64,
     pub links: u32,
-    /// The user to whom it belongs.
+    /// The user who owns it.
     pub owner: u32,
     pub inode: u64,
     /// Of the file system.
     pub device: Device,
-    /// The id of the mount: never used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
+    /// The id of the mount: not used again until the next boot (`STATX_MNT_ID_UNIQUE`, Linux 6.8). `None` where the
     /// kernel does not tell.
     pub mount: Option<u64>,
 }
@@ -319,12 +322,12 @@ pub(crate) fn status(file: &File) -> io::Result<Status> {
     status_at(file, c"")
 }
 
-/// The status of `name` in `dir`, a symbolic link's own; of `dir` itself if `name` is empty.
+/// The status of `name` in `dir`, or of `dir` itself if `name` is empty. Symbolic links are not followed.
 pub(crate) fn status_at(dir: &File, name: &CStr) -> io::Result<Status> {
     statx(dir.as_raw_fd(), name)
 }
 
-/// The status of what stands at `path`, a symbolic link's own.
+/// The status of the file at `path`. Symbolic links are not followed.
 pub(crate) fn status_of(path: &Path) -> io::Result<Status> {
     use std::os::unix::ffi::OsStrExt;
     statx(libc::AT_FDCWD, &std::ffi::CString::new(path.as_os_str().as_bytes())?)
@@ -332,8 +335,8 @@ pub(crate) fn status_of(path: &Path) -> io::Result<Status> {
 
 fn statx(dir: libc::c_int, name: &CStr) -> io::Result<Status> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    // No times: since Linux 6.13 a file whose times were asked for gets finer ones at its next write. That writes its
-    // inode, and a chunk of 64 KiB would take a quarter longer.
+    // Times are not asked for. Since Linux 6.13 a file whose times were read gets finer times at its next write. That
+    // writes its inode, and a chunk of 64 KiB would take a quarter longer.
     let basic = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_NLINK | libc::STATX_UID | libc::STATX_INO;
     let (basic, mount) = (basic | libc::STATX_SIZE, libc::STATX_MNT_ID_UNIQUE);
     let mut raw = MaybeUninit::<libc::statx>::uninit();
@@ -349,9 +352,9 @@ fn statx(dir: libc::c_int, name: &CStr) -> io::Result<Status> {
     Ok(Status { is_file, mode, size, links, owner, inode, device, mount })
 }
 
-/// The id of the btrfs that `file` is on (`BTRFS_IOC_FS_INFO`): of all its subvolumes and devices.
+/// The id of the btrfs of `file` (`BTRFS_IOC_FS_INFO`): the same for all its subvolumes and devices.
 pub(crate) fn btrfs_id(file: &File) -> io::Result<[u8; 16]> {
-    /// The highest device number and the number of devices come first, the id next; it is 1024 bytes in all versions.
+    /// First come the highest device number and the number of devices, then the id. All versions have 1024 bytes.
     #[repr(C)]
     struct Info {
         devices: [u64; 2],
@@ -361,7 +364,7 @@ pub(crate) fn btrfs_id(file: &File) -> io::Result<[u8; 16]> {
     const FS_INFO: libc::Ioctl = 0x8400_941f; // _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)
     const { assert!(size_of::<Info>() == 1024) };
     let mut info = Info { devices: [0; 2], id: [0; 16], rest: [0; 124] };
-    // SAFETY: `info` has the size that the request's number names, and outlives the call.
+    // SAFETY: `info` has the size that the request's number contains, and outlives the call.
     check(unsafe { libc::ioctl(file.as_raw_fd(), FS_INFO, &mut info) })?;
     Ok(info.id)
 }

@@ -1,6 +1,6 @@
-//! Where the engine's own tests can stop, fail or kill a call, and put another trust tag in place.
+//! Hooks by which the engine's own tests stop, fail or kill a call, and set another trust tag.
 //!
-//! Without the feature `test-hooks` nothing of this is compiled in: [`reach`] is empty.
+//! Without the feature `test-hooks`, [`reach`] is empty, and nothing else is compiled.
 
 #[cfg(not(feature = "test-hooks"))]
 mod off {
@@ -23,7 +23,7 @@ mod on {
 
     use crate::rules::tag::{Tag, Trust};
 
-    /// Called with the name of each step a call reaches; with an `Err` the call fails there.
+    /// Called with the name of each step that a call reaches. If it returns `Err`, the call fails there.
     pub type Hook = Rc<dyn Fn(&'static str) -> io::Result<()>>;
 
     thread_local! {
@@ -32,12 +32,12 @@ mod on {
         static VOLUMES_HIDDEN: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Has `hook` called at every step this thread reaches.
+    /// Sets the hook that is called at every step of this thread.
     pub fn set_hook(hook: Option<Hook>) {
         HOOK.set(hook);
     }
 
-    /// Replaces the trust tag in this thread: `Some(None)` stands for a kernel that does not tell.
+    /// Replaces the trust tag in this thread. `Some(None)` stands for a kernel that does not tell the boot.
     pub fn set_trust_tag(tag: Option<Option<u32>>) {
         TRUST_TAG.set(tag);
     }
@@ -46,7 +46,7 @@ mod on {
         TRUST_TAG.get().map(|tag| Trust::of(tag.map(Tag::from_number)))
     }
 
-    /// Has the kernel tell this thread the boot, but no volume.
+    /// Hides the volumes from this thread, as a kernel does that tells only the boot.
     pub fn hide_volumes(hidden: bool) {
         VOLUMES_HIDDEN.set(hidden);
     }
@@ -56,7 +56,7 @@ mod on {
     }
 
     pub(crate) fn reach(step: &'static str) -> io::Result<()> {
-        // The hook may make calls of its own, so it must not run while it is borrowed.
+        // The hook may set another hook, so it must not run while it is borrowed.
         let hook = HOOK.with_borrow(Clone::clone);
         hook.map_or(Ok(()), |hook| hook(step))
     }

@@ -1,18 +1,18 @@
-//! Which page cache a file's bytes are in: the part of a tag (see `trust`) that changes when a volume vanishes and
-//! comes back.
+//! The number of the volume that a file is on. It is part of a tag (see `rules::tag`), and changes when the volume
+//! vanishes and comes back.
 //!
-//! A page cache belongs to a superblock, from its first mount to its last unmount. All mounts of a superblock share it:
-//! bind mounts, other mount namespaces, btrfs subvolumes. The number of a volume is one of these:
+//! A volume is known by its page cache. A page cache belongs to a superblock, from its first mount to its last unmount.
+//! All mounts of a superblock share it: bind mounts, other mount namespaces, btrfs subvolumes. The number of a volume
+//! is one of these:
 //!
-//! | file system | number | why no other page cache of this boot has it |
-//! |---|---|---|
-//! | ext4, xfs, f2fs | inode of `/sys/fs/<type>/<device>` | made with the superblock, removed with it; sysfs never reuses an inode number within a boot (`fs/kernfs/dir.c`: a cyclic counter, and a generation above it) |
-//! | btrfs | inode of `/sys/fs/btrfs/<fsid>` | the same |
-//! | tmpfs | device number | another tmpfs may get it later, but none of the files |
-//! | others | unique mount id (Linux 6.8) | a mount keeps its superblock, and its id is never used again |
+//! - ext4, xfs, f2fs: the inode of `/sys/fs/<type>/<device>`. It is made and removed with the superblock. sysfs never
+//!   reuses an inode number within a boot (`fs/kernfs/dir.c`: a cyclic counter, and a generation above it).
+//! - btrfs: the inode of `/sys/fs/btrfs/<fsid>`, for the same reason.
+//! - tmpfs: the device number. Another tmpfs may get it later, but none of the files.
+//! - others: the unique mount id (Linux 6.8). A mount keeps its superblock, and its id is never used again.
 //!
-//! overlayfs is one of the others on purpose: files of one directory may lie on several volumes, and a mount holds them
-//! all.
+//! overlayfs is deliberately among the others: files of one directory may lie on several volumes, and one mount keeps
+//! all of them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -30,26 +30,28 @@ const F2FS: u32 = 0xf2f5_2010;
 const BTRFS: u32 = 0x9123_683e;
 pub(crate) const TMPFS: u32 = 0x0102_1994;
 
-/// Keeps numbers of different kinds apart: none comes near this by itself. A mount id stands as it is.
+/// These bits keep numbers of different kinds apart: inodes, devices and mount ids alone stay below them. A mount id is
+/// used as it is.
 const OF_SYSFS: u64 = 1 << 62;
 const OF_MEMORY: u64 = 2 << 62;
 
-/// What is known of volumes from the moment a store is opened. It never changes, so a fork inherits it whole.
+/// The facts about volumes from the moment when a store is opened. They never change, so a forked child inherits them
+/// whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Volumes {
     /// The device of `/sys`, if that is sysfs.
     sysfs: Option<Device>,
-    /// Where the store is or will be. Without it, calls only take longer.
+    /// The place where the store is or will be. Without it, calls only take longer.
     at_root: Option<AtRoot>,
 }
 
-/// What the kernel told of one place.
+/// The facts that the kernel told about one place.
 #[derive(Debug, Clone)]
 struct AtRoot {
-    /// The unique mount id. A mount never changes its volume, so its calls need not ask again.
+    /// The unique mount id. A mount never changes its volume, so calls on this mount need not ask again.
     mount: Option<u64>,
     device: Device,
-    /// Empty if it is no block device.
+    /// Empty if the device is not a block device.
     device_name: String,
     volume: Option<u64>,
 }
@@ -73,8 +75,8 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// The number of the volume an open file is on, where the kernel tells. An error is one that passes, as a lack of
-    /// memory: it must not look like a kernel that does not tell.
+    /// The number of an open file's volume; `None` where the kernel does not tell. An error that passes, such as a lack
+    /// of memory, is returned: it must not look like a kernel that does not tell.
     pub(crate) fn of(&self, file: &File, status: &Status) -> io::Result<Option<u64>> {
         #[cfg(feature = "test-hooks")]
         if crate::local::files::test_hooks::volumes_are_hidden() {
@@ -103,7 +105,7 @@ impl Volumes {
 
     /// The kernel names the node after the device.
     fn node_of_device(&self, kind: &str, device: Device) -> io::Result<Option<u64>> {
-        // As long as the superblock lives that was there when the store was opened, its device keeps number and name.
+        // While the superblock from the opening of the store exists, its device keeps number and name.
         if let Some(at_root) = self.at_root.as_ref().filter(|at_root| at_root.device == device) {
             let node = self.node(kind, &at_root.device_name)?;
             if node.is_some() && node == at_root.volume {
@@ -122,13 +124,13 @@ impl Volumes {
     }
 }
 
-/// Its name now: a device number can pass to another device.
+/// The present name of a device: another device can get its number later.
 fn device_name((major, minor): Device) -> io::Result<Option<String>> {
     let link = told(std::fs::read_link(format!("/sys/dev/block/{major}:{minor}")))?;
     Ok(link.and_then(|link| Some(link.file_name()?.to_str()?.to_owned())))
 }
 
-/// `None` where there is no such thing, or a sandbox does not let us see it.
+/// `None` where the kernel has no such answer, or a sandbox hides it.
 fn told<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -9,11 +9,10 @@ use crate::local::files::volume::TMPFS;
 use crate::local::files::{sys, test_hooks};
 use crate::rules::placement::Shape;
 
-/// Writes a chunk into `data`, and reserves a window of it before if this chunk begins one. With `durable` the caller
-/// syncs next, so the disk is told to begin with the first quarter while the rest is copied.
+/// Writes a chunk into `data`. Before that, reserves a window if this chunk begins one. With `durable` the caller syncs
+/// next, so the disk is told to begin with the first quarter while the rest is copied.
 pub(crate) fn write(data: &File, shape: &Shape, content: &[u8], offset: u64, durable: bool) -> io::Result<()> {
-    /// A first quarter that is smaller is not started early: the disk would have one more write, and not be done
-    /// sooner.
+    /// A smaller first quarter is not started early: the disk would do one more write, and not finish sooner.
     const WORTH_STARTING: usize = 128 << 10;
     if let Some(window) = shape.window(offset, content.len() as u64) {
         reserve(data, window)?;
@@ -31,8 +30,8 @@ pub(crate) fn write(data: &File, shape: &Shape, content: &[u8], offset: u64, dur
 fn reserve(data: &File, window: Range<u64>) -> io::Result<()> {
     test_hooks::reach("space:reserve")?;
     let file_system = sys::file_system_of(data)?;
-    // On tmpfs it is slower than writing. Where room is short, only the chunk itself is written: what allocating could
-    // not finish it does not give back.
+    // On tmpfs reserving is slower than writing. Where room is short, only the chunk itself is written: the system
+    // keeps a partial allocation when the rest fails.
     if file_system.magic == TMPFS || file_system.available < window.end - window.start {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The locks on one upload: who waits for whom.
+//! The locks on one upload: which call waits for which.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -12,7 +12,8 @@ use crate::rules::format::layout;
 use crate::rules::format::layout::{DOUBT_AT, STAGE_AT};
 use crate::rules::format::records::StageRecord;
 
-/// An upload while no other call works on any of its chunks. Only locking gives one.
+/// An upload whose slots are all locked, so that no other call works on its chunks. Only locking gives a value of this
+/// type.
 pub(crate) struct LockedUpload<'a> {
     upload: &'a Upload<'a>,
     _all: Lock<'a>,
@@ -27,12 +28,12 @@ impl<'a> Deref for LockedUpload<'a> {
 }
 
 impl Upload<'_> {
-    /// Locks one chunk's slot, after the completer that `records` show waiting, if any.
+    /// Locks one chunk's slot. If `records` show that a completer waits, the completer goes first.
     pub(crate) fn lock_slot(&self, records: &StateHead, number: u64) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
         if records.closing() {
             let gate = Lock::gate(&self.state).map_err(fail)?;
-            // The holder of the gate knows that no completer is between its mark and its end.
+            // A live completer would hold the gate. So the mark, if it is still set, is a dead completer's.
             self.mark_closing(false)?;
             drop(gate);
         }
@@ -41,7 +42,7 @@ impl Upload<'_> {
 
     /// Locks all slots, as a completer.
     pub(crate) fn lock_all(&self) -> Result<LockedUpload<'_>> {
-        // If no call is in the way, the mark is not needed.
+        // If no other call holds a lock, the mark is not needed.
         let all = match self.try_lock_all()? {
             Some(all) => all,
             None => LockedUpload { upload: self, _all: self.lock_all_behind_mark()? },
@@ -50,7 +51,7 @@ impl Upload<'_> {
         Ok(all)
     }
 
-    /// Waits for the calls that are on their way, and keeps new ones from overtaking.
+    /// Waits for the calls that hold slots. The mark keeps new calls from overtaking.
     fn lock_all_behind_mark(&self) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
         let gate = Lock::gate(&self.state).map_err(fail)?;
@@ -61,7 +62,7 @@ impl Upload<'_> {
         Ok(Lock::joined(gate, slots))
     }
 
-    /// Locks all slots if no call is working on any.
+    /// Locks all slots if no other call holds a lock on them or the gate.
     pub(crate) fn try_lock_all(&self) -> Result<Option<LockedUpload<'_>>> {
         let all = Lock::try_all(&self.state).map_err(|error| self.state_error("cannot lock", error))?;
         Ok(all.map(|all| LockedUpload { upload: self, _all: all }))
@@ -77,7 +78,7 @@ impl LockedUpload<'_> {
         self.write(STAGE_AT, &record.encode())
     }
 
-    /// Called when everything on record is on disk, and `content`, too.
+    /// Ends the doubt. Called when all records and `content` are on disk.
     pub(crate) fn end_doubt(&self, content: &File) -> Result<()> {
         self.write(DOUBT_AT, &[0])?;
         sys::mark_resident(content, true);

@@ -1,4 +1,4 @@
-//! One upload, opened for the length of one call.
+//! One upload, opened for one call.
 
 pub(crate) mod durability;
 pub(crate) mod locked;

@@ -1,4 +1,4 @@
-//! One upload, opened for the length of one call: its directory, its `state`, and what may be trusted of it.
+//! One upload, opened for one call: its directory, its `state`, and the tags that are trusted in it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -29,8 +29,8 @@ pub(crate) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// Looks an upload up, if this store's owner may see it. An upload that is unknown, or belongs to another owner,
-    /// leaves no trace.
+    /// Opens an upload that this handle's owner may see. An unknown upload and another owner's upload give one error,
+    /// and nothing is changed.
     pub(crate) fn open(home: &'a Home, uid: Uid) -> Result<Upload<'a>> {
         match home.examine_root()? {
             Some(root) => Upload::open_at(home, root, uid),
@@ -38,15 +38,15 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The same, with the store's directory as this call has found it.
+    /// Opens an upload in the store's directory that this call has examined.
     pub(crate) fn open_at(home: &'a Home, root: Root, uid: Uid) -> Result<Upload<'a>> {
         let not_found = || Error::NotFound { uid: uid.shown() };
         let path = home.directory(uid);
         let opened =
             root.open(path.clone()).and_then(|dir| dir.map_or(Ok(None), |dir| Upload::open_in(home, uid, dir)));
         let upload = match opened {
-            // An upload of another user of this machine. If an upload of the caller cannot be opened, that is a fault
-            // of this machine.
+            // The upload belongs to another user of this machine. If the caller's own upload cannot be opened, that is
+            // a fault of the machine.
             Err(error) if error.os_errno() == Some(libc::EACCES) && is_foreign(&path, STATE) => return Err(not_found()),
             result => result?.ok_or_else(not_found)?,
         };
@@ -54,17 +54,17 @@ impl<'a> Upload<'a> {
         if there && home.admits(uid, upload.header.owner.as_ref()) { Ok(upload) } else { Err(not_found()) }
     }
 
-    /// The upload in this directory, in any phase and of any owner; `None` if there is none.
+    /// The upload in this directory, at any stage and of any owner; `None` if there is none.
     pub(crate) fn open_in(home: &'a Home, uid: Uid, dir: Directory) -> Result<Option<Upload<'a>>> {
         let Some(state) = dir.open_file(STATE)? else { return Ok(None) };
         let status = sys::status(&state).map_err(|error| dir.error("cannot examine", STATE, error))?;
         if status.size == 0 {
-            return Ok(None); // nothing was written yet, or power loss took it
+            return Ok(None); // nothing was written yet, or power loss lost it
         }
         let opened = read_records(&dir, &state, READ_AT_ONCE)?;
         let head = opened.head();
         if head.iter().all(|&byte| byte == 0) {
-            return Ok(None); // the same
+            return Ok(None); // power loss lost the content and kept the size
         }
         let header = Header::decode(&head).map_err(|what| damaged(&dir, what))?;
         let trust = home.trust_in(&state, &status).map_err(|error| dir.error("cannot examine", STATE, error))?;
@@ -74,7 +74,7 @@ impl<'a> Upload<'a> {
             if header.state_size() > Some(status.size)
                 && receiving.is_some_and(|record| !trust.is_of_this_boot(record.tag))
             {
-                return Ok(None); // power loss took the end of it
+                return Ok(None); // power loss cut it
             }
             return Err(damaged(&dir, "its size does not fit its header"));
         }
@@ -82,8 +82,8 @@ impl<'a> Upload<'a> {
         Ok(if upload.has_lost_its_name()? { None } else { Some(upload) })
     }
 
-    /// The file name is in another sector than the header, so power loss can take the one and leave the other. Then
-    /// this is no upload, and the client begins again; unless it is finished and its file was taken.
+    /// The file name is in another sector than the header, so power loss can keep the header and lose the name. Then
+    /// this is no upload, and the client begins again. Exception: a finished upload whose file was taken stays `gone`.
     fn has_lost_its_name(&self) -> Result<bool> {
         let record = self.opened.stage();
         if record.is_some_and(|record| self.trust.is_of_this_boot(record.tag) || record.stage == Stage::Gone)
@@ -103,7 +103,7 @@ impl<'a> Upload<'a> {
         Error::NotFound { uid: self.uid.shown() }
     }
 
-    /// Neither `data` nor `file` is there: the owner took the file, or the directory was removed.
+    /// The error when neither `data` nor `file` is there: the owner took the file, or the upload was removed.
     pub(crate) fn vanished(&self) -> Error {
         match sys::status(&self.state) {
             Ok(status) if status.links > 0 => Error::Gone { uid: self.uid.shown() },
@@ -111,7 +111,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// What the upload is with this record, by the files that are there now.
+    /// The verdict on this record and the files that are there now.
     pub(crate) fn verdict(&self, record: StageRecord) -> Result<Verdict> {
         verdict(record, self.trust, |name| self.dir.has(name))
     }
@@ -123,13 +123,13 @@ impl<'a> Upload<'a> {
 
     pub(crate) fn file_name(&self) -> Result<String> {
         let name = self.read_file_name()?;
-        // The file was taken, and power loss took its name: see `has_lost_its_name`.
+        // The file was taken, and power loss lost the name: see `has_lost_its_name`.
         let lost =
             || self.opened.stage().is_some_and(|record| !self.trust.is_of_this_boot(record.tag)).then(String::new);
         name.or_else(lost).ok_or_else(|| damaged(&self.dir, "its file name fails its checksum"))
     }
 
-    /// `None` if it fails its checksum.
+    /// The file name; `None` if it fails its checksum.
     pub(crate) fn read_file_name(&self) -> Result<Option<String>> {
         let bytes = match self.opened.name(&self.header) {
             Some(bytes) => bytes.to_vec(),

@@ -1,4 +1,4 @@
-//! Reading the first bytes of `state`.
+//! Reads the first bytes of `state`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,11 +9,11 @@ use crate::rules::format::head::StateHead;
 use crate::rules::format::header::OTHER_VERSION;
 use crate::rules::format::layout::{HEAD_SIZE, RECORDS_SIZE, STATE};
 
-/// How much of `state` is read at once when an upload is opened, and later if the whole file is no larger. This costs
-/// hardly more than to read less, and takes in most names and the tables of up to a hundred chunks.
+/// The number of bytes of `state` that are read when an upload is opened, and later if the whole file is no larger.
+/// This costs hardly more than reading less. It includes most names, and the tables of up to a hundred chunks.
 pub(crate) const READ_AT_ONCE: usize = 4096;
 
-/// The first `length` bytes of `state`, or all of a shorter one.
+/// Reads the first `length` bytes of `state`, or all of a shorter file.
 pub(crate) fn read_records(dir: &Directory, state: &File, length: usize) -> Result<StateHead> {
     let (mut bytes, mut filled) = (vec![0; length], 0);
     while filled < length.min(HEAD_SIZE) {
@@ -29,9 +29,9 @@ pub(crate) fn read_records(dir: &Directory, state: &File, length: usize) -> Resu
     Ok(StateHead(bytes))
 }
 
-/// A `state` that this library did not write, or that power loss or another program damaged.
+/// The error for a `state` that this library did not write, or that power loss or another program damaged.
 pub(crate) fn damaged(dir: &Directory, what: &str) -> Error {
-    // What another version wrote is not damaged, and is left alone.
+    // A `state` of another version is not damaged, and is left alone.
     let number = if what == OTHER_VERSION { libc::EPROTONOSUPPORT } else { libc::EBADMSG };
     dir.error(&format!("cannot use ({what})"), STATE, errno(number))
 }

@@ -1,4 +1,4 @@
-//! Reading and writing the records of `state`.
+//! Reads and writes the records of `state`.
 
 use std::os::unix::fs::FileExt;
 
@@ -19,24 +19,24 @@ impl Upload<'_> {
         read_records(&self.dir, &self.state, RECORDS_SIZE)
     }
 
-    /// The same, and with them all slots of a table that is short.
+    /// Reads the records, and all slots if the table is short.
     pub(crate) fn records_and_slots(&self) -> Result<StateHead> {
         let short = self.header.state_size().is_some_and(|size| size <= READ_AT_ONCE as u64);
         read_records(&self.dir, &self.state, if short { READ_AT_ONCE } else { RECORDS_SIZE })
     }
 
-    /// The phase of records that were read under a lock.
+    /// The stage of records that were read under a lock.
     pub(crate) fn stage_of(&self, records: &StateHead) -> Result<StageRecord> {
-        records.stage().ok_or_else(|| damaged(&self.dir, "its phase fails its checksum"))
+        records.stage().ok_or_else(|| damaged(&self.dir, "its stage fails its checksum"))
     }
 
     pub(crate) fn write_tail(&self, end: u64, tag: Tag) -> Result<()> {
         self.write(TAIL_AT, &Mark { value: end, tag }.encode())
     }
 
-    /// How many chunks, from the first on, the table is known to have held at once.
+    /// The number of chunks, from the first on, that the table held at one moment.
     pub(crate) fn known_full(&self, records: &StateHead) -> u64 {
-        // The same tag is enough, even one that is never trusted: this is a hint.
+        // An equal tag is enough, even one that is never trusted: this is a hint.
         let same_tag = records.full().filter(|full| full.tag == self.trust.tag());
         same_tag.map_or(0, |full| full.value.min(self.chunk_count()))
     }
@@ -50,7 +50,7 @@ impl Upload<'_> {
         self.write(REWRITE_AT, &Progress { number, offset, tag: self.trust.tag() }.encode())
     }
 
-    /// The next rewrite, if there is one, copies from the first chunk on.
+    /// Forgets how far a rewrite came: the next one copies from the first chunk on.
     pub(crate) fn forget_progress(&self) -> Result<()> {
         self.write(REWRITE_AT, &[0; 32])
     }
@@ -66,7 +66,7 @@ impl Upload<'_> {
         self.write(HASHING_AT, &record.encode())
     }
 
-    /// What was copied or hashed of this chunk is void.
+    /// Forgets copies and hashes that include this chunk.
     pub(crate) fn forget_progress_with(&self, records: &StateHead, number: u64) -> Result<()> {
         if records.rewrite().is_some_and(|done| done.number > number) {
             self.forget_progress()?;
@@ -77,7 +77,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Whether the declared size is in the store's sum, now.
+    /// Whether the upload is in the store's sum now.
     pub(crate) fn counted(&self) -> Result<bool> {
         self.records().map(|records| records.counted())
     }

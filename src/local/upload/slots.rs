@@ -1,4 +1,4 @@
-//! Reading and writing the slots of `state`.
+//! Reads and writes the slots of `state`.
 
 use std::os::unix::fs::FileExt;
 
@@ -9,12 +9,12 @@ use crate::rules::format::head::StateHead;
 use crate::rules::format::layout::SLOT_SIZE;
 use crate::rules::placement::Slot;
 
-/// Slots are read in blocks of at most this many, so that memory does not grow with the table.
+/// The most slots in a block. Slots are read in blocks, so that memory does not grow with the table.
 const LARGEST_BLOCK: u64 = 2048;
-/// The first block is small: most visits that start in the middle end at once.
+/// The first block is small: most visits that do not start with the first slot end at once.
 const FIRST_BLOCK: u64 = 64;
 impl Upload<'_> {
-    /// A slot as it was read with `records`, or if it was not, as it is now.
+    /// The slot that was read with `records`; otherwise the slot as it is now.
     pub(crate) fn slot_in(&self, records: &StateHead, number: u64) -> Result<Slot> {
         match records.slots(&self.header, number..number + 1) {
             Some(mut slots) => Ok(slots.next().expect("one slot")),
@@ -34,25 +34,25 @@ impl Upload<'_> {
         self.write(self.header.slot_at(number), &slot.encode())
     }
 
-    /// From here on the chunk is missing until it is recorded again; `slot` keeps its place on record.
+    /// Marks the chunk as missing until it is recorded again. The slot keeps the place of `slot`.
     pub(crate) fn clear_slot(&self, records: &StateHead, number: u64, held: &Slot, slot: &Slot) -> Result<()> {
         self.write_slot(number, &held.cleared_for(slot))?;
         self.settle_cleared(records, number, held)
     }
 
-    /// What follows when a slot that was `held` is cleared.
+    /// The steps after the slot `held` is cleared.
     pub(crate) fn settle_cleared(&self, records: &StateHead, number: u64, held: &Slot) -> Result<()> {
         if records.lowers_full(number, held) {
             self.write_full(number)?;
         }
-        // A record that is trusted after power loss must be off the disk before its bytes are touched.
+        // A record that is trusted after power loss must leave the disk before its bytes are touched.
         if self.level(records) == Durability::Chunk || held.may_be_synced_on_disk() {
             self.sync_state()?;
         }
         Ok(())
     }
 
-    /// As [`Upload::for_each_slot`], but with the slots as they were read with `records`, if they were.
+    /// As [`Upload::for_each_slot`], but uses the slots that were read with `records`, if there are any.
     pub(crate) fn for_each_slot_in(
         &self,
         records: &StateHead,
@@ -70,7 +70,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Visits the slots from `first` on, in order, until `visit` says false.
+    /// Visits the slots from `first` on, in order, until `visit` returns false.
     pub(crate) fn for_each_slot(&self, first: u64, mut visit: impl FnMut(u64, Slot) -> Result<bool>) -> Result<()> {
         let (mut number, mut at_once) = (first, FIRST_BLOCK);
         let mut block = Vec::new();

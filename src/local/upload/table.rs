@@ -1,4 +1,4 @@
-//! What the slots of an upload say together.
+//! All slots of an upload together.
 
 use crate::api::error::{Error, Result};
 use crate::local::upload::opened::Upload;
@@ -6,15 +6,15 @@ use crate::rules::crc::Combined;
 use crate::rules::format::head::StateHead;
 use crate::rules::tag::Tag;
 
-/// What the slots together say.
+/// The facts about all slots together.
 pub(crate) struct Table {
     pub missing_count: u64,
     pub first_missing: u64,
     /// Saturates on garbage.
     pub received_size: u64,
-    /// Whether the chunks lie in `data` one after the other.
+    /// Whether the chunks lie in order in `data`, without gaps.
     pub in_place: bool,
-    /// Whether all that are there are trusted.
+    /// Whether the records of all received chunks are trusted.
     pub trusted: bool,
     /// Whether all received chunks are known to be on disk.
     pub synced: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// From the slots that were read with `records`, if they were; otherwise from `state` as it is now.
+    /// Uses the slots that were read with `records`, if there are any; otherwise `state` as it is now.
     pub(crate) fn read(upload: &Upload<'_>, records: &StateHead) -> Result<Table> {
         let (mut missing_count, mut first_missing, mut received_size) = (0, 0, 0_u64);
         let (mut in_place, mut trusted, mut synced) = (true, true, true);
