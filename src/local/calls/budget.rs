@@ -1,11 +1,10 @@
-//! How much has been promised: the number of all uploads until their files are taken, and the sum of what they take on
-//! disk.
+//! The store's sum: the number of all uploads until their files are taken, and the bytes that they take on disk.
 //!
-//! The sum lies in one small file beside the uploads, and each `state` says whether it is in the sum. Both are changed
-//! only under the lock on the store's directory. The order leaves the sum too high, never too low, wherever a process
-//! dies: an upload is added before its own mark is set, and subtracted after the mark is cleared. The store is counted
-//! again if the sum is missing, or from before a reboot, or would refuse an upload. In the last case this happens at
-//! most once a second: with many uploads a count takes long, and other first chunks wait.
+//! The sum is in the file `promised`, and each `state` says whether its upload is in the sum. Both are changed only
+//! under the lock on the store's directory. An upload is added to the sum before its mark is set, and subtracted after
+//! the mark is cleared. So wherever a process dies, the sum is too high, never too low. All uploads are counted again
+//! if the sum is missing, is of another boot or volume, or would refuse an upload. In the last case this happens at
+//! most once a second: a count of many uploads takes long, and other first chunks wait.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -26,30 +25,30 @@ use crate::rules::format::records::{Stage, StageRecord};
 use crate::rules::tag::{Tag, Trust};
 use crate::rules::verdict::Verdict;
 
-/// Room for a new upload. Other processes wait while it exists. Dropping it takes the room back, unless it is kept.
+/// Room for a new upload. While it exists, it holds the store's lock. Dropping it subtracts the room again, unless it
+/// is kept.
 pub(crate) struct Promise {
-    // In this order: the sum is written before the lock goes.
     sum: Sum,
     root: Directory,
-    /// The sum before; if it is unknown, it is not written back.
+    /// The sum before the upload was added. `None` until then: nothing is written back.
     before: Option<Total>,
     kept: bool,
 }
 
-/// How long a count is used, even if it refuses an upload.
+/// For how long a count may refuse uploads without another count.
 const COUNT_STANDS: Duration = Duration::from_secs(1);
 
-/// What all uploads take together.
+/// The sum over all uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Total {
     bytes: u64,
     uploads: u64,
-    /// When all were last counted, in milliseconds since 1970.
+    /// The time of the last count, in milliseconds since 1970.
     counted_at: u64,
 }
 
 impl Total {
-    /// With one upload more, if the limits of the store allow that.
+    /// The sum with one more upload, if the store's limits allow that.
     fn with(self, size: u64, options: &Options) -> Result<Total> {
         let more = Total { bytes: self.bytes.saturating_add(size), uploads: self.uploads.saturating_add(1), ..self };
         let limits = [
@@ -59,12 +58,12 @@ impl Total {
         within(&limits).map(|()| more)
     }
 
-    /// With one upload less.
+    /// The sum with one upload less.
     fn without(self, size: u64) -> Total {
         Total { bytes: self.bytes.saturating_sub(size), uploads: self.uploads.saturating_sub(1), ..self }
     }
 
-    /// Not if the time lies in the future: then the clock was set back.
+    /// A time in the future does not count: the clock was set back.
     fn was_just_counted(&self) -> bool {
         now().checked_sub(self.counted_at).is_some_and(|age| u128::from(age) < COUNT_STANDS.as_millis())
     }
@@ -75,8 +74,8 @@ fn now() -> u64 {
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// Promises room for a new upload; `None` if the store has no limit. The caller writes an upload that says that it is
-/// in the sum, and then keeps the promise.
+/// Promises room for a new upload; `None` if the store has no limit. Next the caller writes a `state` that is marked as
+/// counted, and then keeps the promise.
 pub(crate) fn promise(home: &Home, size: u64) -> Result<Option<Promise>> {
     let options = home.options();
     if options.max_store_size == 0 && options.max_uploads == 0 {
@@ -88,7 +87,7 @@ pub(crate) fn promise(home: &Home, size: u64) -> Result<Option<Promise>> {
     let known = promise.sum.read();
     let (before, after) = match known.map(|total| (total, total.with(size, options))) {
         Some((total, after)) if after.is_ok() || total.was_just_counted() => (total, after),
-        // Unknown, or too high because files were taken without a call.
+        // The sum is unknown, or too high because files were taken without a call.
         _ => {
             let total = count(home)?;
             promise.sum.write(total)?;
@@ -119,10 +118,10 @@ impl Drop for Promise {
     }
 }
 
-/// Takes an upload out of the sum, if it is in it, after it was removed or its file was taken. Must not be called with
-/// a lock on the upload: the store's lock comes first.
+/// Subtracts an upload that was removed or whose file was taken, if it is in the sum. The caller must hold no lock on
+/// the upload: the store's lock comes first.
 pub(crate) fn release(home: &Home, state: &File, size: u64) -> Result<()> {
-    let failed = |error| Error::os("cannot take an upload out of the sum of", home.root(), error);
+    let failed = |error| Error::os("cannot subtract an upload from the sum of", home.root(), error);
     let is_counted = || -> Result<bool> {
         let mut counted = [0];
         state.read_exact_at(&mut counted, COUNTED_AT).map_err(failed)?;
@@ -143,7 +142,7 @@ pub(crate) fn release(home: &Home, state: &File, size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Counts all uploads, and records in each whether it is in the sum. Under the store's lock.
+/// Counts all uploads, and records in each whether it is in the sum. The caller holds the store's lock.
 fn count(home: &Home) -> Result<Total> {
     let mut total = Total { bytes: 0, uploads: 0, counted_at: 0 };
     for entry in Entries::of(home)? {
@@ -155,11 +154,12 @@ fn count(home: &Home) -> Result<Total> {
         let upload = match opened {
             Ok(Some(upload)) => upload,
             Ok(None) => continue,
-            // The failure is not the upload's, and leaving the upload out would make the sum too low.
+            // The failure is the system's. Leaving the upload out would make the sum too low.
             Err(error) if matches!(error.os_errno(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO)) => {
                 return Err(error);
             }
-            // Uploads that are damaged, or belong to another user, are not counted: what they declare is not reliable.
+            // Uploads that are damaged or belong to another user are not counted: their declared sizes are not
+            // reliable.
             Err(_) => continue,
         };
         let taken = match upload.opened.stage() {
@@ -186,7 +186,7 @@ fn open_root(home: &Home) -> Result<Directory> {
 }
 
 /// The file with the sum: bytes, uploads, the time of the last count, the tag under which it was written, and a
-/// checksum. An earlier version wrote 16 bytes, with declared sizes only: then the store is counted again.
+/// checksum. An earlier version wrote 16 bytes, with declared sizes only. Then the store is counted again.
 struct Sum {
     file: File,
     path: PathBuf,
@@ -215,8 +215,8 @@ impl Sum {
         Ok(Sum { file, path, trust })
     }
 
-    /// `None` if it has to be counted again. Always `None` where the kernel does not tell the boot, because all sums
-    /// have the same tag there.
+    /// `None` if the uploads must be counted again. Always `None` where the kernel does not tell the boot, because all
+    /// sums have one tag there.
     fn read(&self) -> Option<Total> {
         let mut bytes = [0; SUM_SIZE];
         self.file.read_exact_at(&mut bytes, 0).ok()?;

@@ -1,4 +1,4 @@
-//! The record of where a file goes: its destination, and how a later call recognises the file there.
+//! The claim: the destination of a finished file, and how a later call recognises the file there.
 
 use std::ffi::OsString;
 use std::fs::{Metadata, OpenOptions};
@@ -17,10 +17,10 @@ use crate::rules::format::bytes::{u32_at, u64_at};
 use crate::rules::format::layout::{CLAIM, NEW_CLAIM};
 use crate::rules::tag::Tag;
 
-/// Where a finished upload is going, or went.
+/// The destination of a finished upload.
 pub(crate) struct Claim {
     pub destination: PathBuf,
-    /// The inode number of the file that appears there.
+    /// The inode number of the file that appears at the destination.
     pub inode: u64,
     pub way: Way,
 }
@@ -30,21 +30,23 @@ pub(crate) struct Claim {
 pub(crate) enum Way {
     /// `file` itself is renamed.
     Renamed(Birth),
-    /// A copy grows: this number of bytes was written under this tag.
+    /// A copy grows: `copied` bytes were written under `tag`.
     Copying { copied: u64, tag: Tag },
-    /// The copy is whole, and appears next: if the part is missing from this place, it has appeared.
+    /// The copy is whole, and appears next. If the part is missing from the directory whose hash is `place`, the copy
+    /// has appeared.
     Whole { birth: Birth, place: u32 },
 }
 
-/// Distinguishes a file from a later one with the same inode number: file systems reuse the numbers of removed files.
+/// Distinguishes a file from a later one with the same inode number, because file systems reuse the numbers of removed
+/// files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Birth {
     /// An earlier version of this library wrote the claim.
     Unknown,
     /// Nanoseconds since 1970.
     At(u64),
-    /// The file system records no times of birth, so the device is compared. It is not compared in addition to a time,
-    /// because its number can change with a reboot.
+    /// The device. It is compared only if the file system records no times of birth, because it can change with a
+    /// reboot.
     On(u64),
 }
 
@@ -60,7 +62,7 @@ impl Birth {
         self == Birth::Unknown || self == Birth::of(file)
     }
 
-    /// The kind of the number, and the number.
+    /// The kind of birth, and its number.
     fn number(self) -> (u8, u64) {
         match self {
             Birth::Unknown => (0, 0),
@@ -78,11 +80,11 @@ impl Birth {
     }
 }
 
-/// The inode of a copy that was announced: no file has it.
+/// The inode number before the copy is made. No file has it.
 pub(crate) const NOT_MADE_YET: u64 = 0;
 
-/// Inode; birth, or bytes copied; tag or place; way; kind of birth; the path's checksum and the checksum of all these.
-/// The path follows. An earlier version reads a whole copy as a copy whose progress it cannot use.
+/// The size before the path: inode; birth, or bytes copied; tag or place; way; kind of birth; the path's checksum; the
+/// checksum of all these. An earlier version reads a whole copy as a copy whose progress it cannot use.
 const FIXED: usize = 32;
 
 impl Claim {
@@ -116,7 +118,7 @@ impl Claim {
         (u32_at(fixed, 28) == crc32c(&fixed[..28]) && u32_at(fixed, 24) == crc32c(path)).then_some(claim)
     }
 
-    /// `None` if there is none, or power loss tore it.
+    /// `None` if there is no claim, or power loss damaged it.
     pub(crate) fn read(dir: &Directory) -> Result<Option<Claim>> {
         const LONGEST: u64 = FIXED as u64 + libc::PATH_MAX as u64;
         let Some(file) = dir.open_file(CLAIM)? else { return Ok(None) };
@@ -125,10 +127,10 @@ impl Claim {
         Ok(Claim::decode(&bytes))
     }
 
-    /// Replaces the claim in one step: a part that no claim names would stay for ever.
+    /// Replaces the claim in one step, because a part that no claim names would stay for ever.
     pub(crate) fn write(&self, dir: &Directory, mode: u32, durable: bool) -> Result<()> {
         let file = match dir.create_file(NEW_CLAIM, mode) {
-            // A call that was killed left it.
+            // A killed call left the file.
             Err(error) if error.os_errno() == Some(libc::EEXIST) => {
                 dir.remove(NEW_CLAIM)?;
                 dir.create_file(NEW_CLAIM, mode)?
@@ -144,19 +146,19 @@ impl Claim {
         if durable { dir.sync_names() } else { Ok(()) }
     }
 
-    /// Writes how far the copy is. The destination stays, so this is one write within a sector.
+    /// Records the progress of the copy. The destination stays, so this is one write within a sector.
     pub(crate) fn update(&self, dir: &Directory, durable: bool) -> Result<()> {
         let file = dir.open_file(CLAIM)?.ok_or_else(|| dir.error("cannot open", CLAIM, errno(libc::ENOENT)))?;
         file.write_all_at(&self.encode(), 0).map_err(|error| dir.error("cannot write", CLAIM, error))?;
         if durable { dir.sync_file(CLAIM, &file) } else { Ok(()) }
     }
 
-    /// Whether the file is at the destination, with this size. A file of another size is taken for another file.
+    /// Whether the claim's file is at the destination. A file of another size counts as another file.
     pub(crate) fn has_appeared(&self, total_size: u64) -> bool {
         std::fs::symlink_metadata(&self.destination).is_ok_and(|there| self.is_of(&there, total_size))
     }
 
-    /// Whether this is the file that the claim is about.
+    /// Whether `file` is the claim's file.
     pub(crate) fn is_of(&self, file: &Metadata, total_size: u64) -> bool {
         let born = match self.way {
             Way::Renamed(birth) | Way::Whole { birth, .. } => birth.is_of(file),
@@ -165,8 +167,8 @@ impl Claim {
         born && file.is_file() && file.ino() == self.inode && file.len() == total_size
     }
 
-    /// Begins the copy again: from here on a missing part has not appeared. On disk before the part is removed, at any
-    /// level.
+    /// Records that the copy begins again: from here on a missing part has not appeared. If the copy was whole, this is
+    /// synced at any level, before the part is removed.
     pub(crate) fn restart(&mut self, dir: &Directory) -> Result<()> {
         let whole = matches!(self.way, Way::Whole { .. });
         if !matches!(self.way, Way::Renamed(_)) {
@@ -176,7 +178,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Removes the copy that has not appeared, if there is one, and it was certainly made by this upload.
+    /// Removes the part if this upload certainly made it.
     pub(crate) fn remove_part(&self, dir: &Directory) -> Result<()> {
         if let Way::Renamed(_) = self.way {
             return Ok(());
@@ -185,11 +187,12 @@ impl Claim {
         let there = match std::fs::symlink_metadata(&part) {
             Ok(there) => there,
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
-            // Such a part has appeared, but for a moment in which few calls die.
+            // The part of a whole copy has most likely appeared.
             Err(_) if matches!(self.way, Way::Whole { .. }) => return Ok(()),
             Err(error) => return Err(Error::os("cannot examine", part, error)),
         };
-        // The inode, or a file under our name that has not even got its first byte.
+        // The part has the claim's inode. Before the claim has an inode, an empty file with the part's name is taken
+        // for the part.
         let ours = match self.inode {
             NOT_MADE_YET => there.is_file() && there.len() == 0,
             inode => there.ino() == inode,
@@ -198,7 +201,7 @@ impl Claim {
     }
 }
 
-/// Where a copy grows: hidden beside the destination, under a name that does not tell the uid.
+/// The path of the part: a hidden file in the destination's directory, whose name does not reveal the uid.
 pub(crate) fn part_path(destination: &Path, dir: &Directory) -> PathBuf {
     use sha2::Digest;
     let name = dir.path.file_name().unwrap_or_default().as_bytes();
@@ -206,8 +209,7 @@ pub(crate) fn part_path(destination: &Path, dir: &Directory) -> PathBuf {
     destination.with_file_name(format!(".upload-{hash:016x}.part"))
 }
 
-/// A hash of the directory in which a part is and, unless the part is on disk, of boot and mount. `None` if these are
-/// not known.
+/// A hash of the directory of a part and, unless the part is synced, of boot and mount. `None` if these are not known.
 pub(crate) fn place_of(destination: &Path, home: &Home, synced: bool) -> Option<u32> {
     let directory = OpenOptions::new()
         .read(true)
@@ -219,12 +221,12 @@ pub(crate) fn place_of(destination: &Path, home: &Home, synced: bool) -> Option<
     hash.update(&metadata.ino().to_le_bytes());
     hash.update(&Birth::of(&metadata).number().1.to_le_bytes());
     if !synced {
-        // Where the kernel does not tell the mount, the boot alone is used: power loss changes it.
+        // Where the kernel does not tell the mount, the boot alone must do: power loss changes it.
         let mount = sys::status(&directory).ok()?.mount.unwrap_or(0);
         let tag = home.trust_on(Some(mount)).tag();
         hash.update(&Some(tag).filter(|tag| *tag != Tag::UNKNOWN)?.number().to_le_bytes());
     }
-    // An earlier version reads this as a tag, which it must not trust.
+    // An earlier version reads this as a tag, and must not trust it.
     Some(hash.finish().max(Tag::SYNCED.number() + 1))
 }
 
@@ -235,8 +237,8 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-/// Forgets a claim, and removes the copy that did not appear. If the copy stays, the claim stays, too, for the next
-/// call. Under all slots.
+/// Removes the claim and the part. If the part cannot be removed, the claim stays, too, for the next call. The caller
+/// holds all slots.
 pub(crate) fn discard(dir: &Directory) -> Result<()> {
     if let Some(mut claim) = Claim::read(dir)? {
         claim.restart(dir)?;
@@ -247,8 +249,8 @@ pub(crate) fn discard(dir: &Directory) -> Result<()> {
     dir.remove(CLAIM)
 }
 
-/// The same for an upload that is marked as removed, and goes in any case. Answers why a part of a copy stays, if one
-/// does.
+/// Removes the claim and the part of an upload that is marked as removed. The claim is removed in any case. If the part
+/// stays, returns the reason.
 pub(crate) fn abandon(dir: &Directory) -> Result<Option<Error>> {
     let left = Claim::read(dir)?.and_then(|claim| claim.remove_part(dir).err());
     dir.remove(CLAIM)?;

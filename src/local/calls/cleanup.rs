@@ -1,4 +1,4 @@
-//! Removing what was not used for long, and what crashes left.
+//! Removes old uploads, and what crashes left.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::local::upload::opened::Upload;
 use crate::rules::format::layout::FILE;
 use crate::rules::format::records::Stage;
 
-/// What is old enough to go.
+/// Decides which uploads are old enough to be removed.
 struct Ages<'a> {
     expiry: &'a Expiry,
     now: SystemTime,
@@ -26,7 +26,7 @@ impl Ages<'_> {
         self.now.duration_since(last_activity).unwrap_or_default() >= age
     }
 
-    /// Whether the upload in this directory goes, if it is in this phase; without a phase, it is what a crash left.
+    /// Whether an upload in this phase is old enough. `None`: a crash left the directory.
     fn expired(&self, dir: &Directory, phase: Option<Phase>) -> Result<bool> {
         let age = match phase {
             None | Some(Phase::Receiving) => self.expiry.unfinished,
@@ -38,7 +38,7 @@ impl Ages<'_> {
     }
 }
 
-/// Removes what has been idle for long enough.
+/// See [`Store::cleanup`](crate::Store::cleanup).
 pub(crate) fn cleanup(home: &Home, expiry: &Expiry) -> Result<Cleaned> {
     let mut cleaned = Cleaned::default();
     let Some(least) = [expiry.unfinished, expiry.finished, expiry.gone].into_iter().flatten().min() else {
@@ -47,13 +47,13 @@ pub(crate) fn cleanup(home: &Home, expiry: &Expiry) -> Result<Cleaned> {
     let ages = Ages { expiry, now: SystemTime::now() };
     for entry in Entries::of(home)? {
         let entry = entry?;
-        // One look decides for most: they are in use.
+        // Most uploads are in use, and this one look at the time is enough.
         let Ok(metadata) = std::fs::symlink_metadata(&entry.path) else { continue };
         if !metadata.is_dir() {
             continue;
         }
         let at = modified(&metadata);
-        // The clock was set back, or another program set this time: the directory would never be old enough.
+        // The clock was set back, or another program set this time. Without a new time, the directory would not age.
         if at > SystemTime::now() && !expiry.dry_run && set_time_to_now(&entry.path).is_err() {
             cleaned.failed_count += 1;
             continue;
@@ -83,17 +83,17 @@ fn set_time_to_now(path: &Path) -> Result<()> {
     sys::touch(&dir.handle).map_err(|error| Error::os("cannot set the time of", path, error))
 }
 
-/// What was removed (without a phase: what a crash left), and the part of a copy that stayed.
+/// The phase of the removed upload (`None`: a crash left the directory), and the part of a copy that stayed.
 type Erased = (Option<Phase>, LeftPart);
 
-/// Removes what is in one directory, if it is old enough and no call is working on it.
+/// Removes one directory, if it is old enough and no call is working on it.
 fn clean(home: &Home, ages: &Ages<'_>, entry: &Entry) -> Result<Option<Erased>> {
     let Some(dir) = entry.open()? else { return Ok(None) };
     match Upload::open_in(home, entry.uid, dir.try_clone()?) {
         Ok(Some(upload)) => clean_upload(&upload, ages, entry),
-        // What another version wrote is not ours to judge.
+        // A `state` of another version is left alone.
         Err(error) if error.os_errno() != Some(libc::EBADMSG) => Err(error),
-        // Nothing in it, or nothing that can be used.
+        // The directory has no upload, or a damaged one.
         Ok(None) | Err(_) if !home.sees_leftovers() || !ages.expired(&dir, None)? => Ok(None),
         Ok(None) | Err(_) => Ok(erase_leftover(home, entry.uid, dir, ages.expiry.dry_run)?.map(|left| (None, left))),
     }
@@ -110,12 +110,12 @@ fn clean_upload(upload: &Upload<'_>, ages: &Ages<'_>, entry: &Entry) -> Result<O
     upload.reach("cleanup:opened")?;
     let phase = {
         let Some(upload) = upload.try_lock_all()? else { return Ok(None) };
-        // Since it was opened, its maker may have finished it and moved it to its place.
+        // The maker may have finished the upload, and renamed its directory to its place.
         if entry.aside && !upload.dir.is_at_its_path()? {
             return Ok(None);
         }
         let phase = if entry.aside { None } else { phase(&upload)? };
-        // Looked at again under the locks: it may have been used in between.
+        // The time is read again under the locks, because a call may have used the upload.
         if !ages.expired(&upload.dir, phase)? {
             return Ok(None);
         }
@@ -128,10 +128,10 @@ fn clean_upload(upload: &Upload<'_>, ages: &Ages<'_>, entry: &Entry) -> Result<O
     Ok(Some((phase, erase_upload(upload)?)))
 }
 
-/// What an upload is, for its cleanup.
+/// The phase of an upload, for its cleanup.
 fn phase(upload: &LockedUpload<'_>) -> Result<Option<Phase>> {
     match upload.records()?.stage() {
-        // Power loss took the renaming to its place, but not the mark: `move_to` can still bring it there.
+        // Power loss lost the rename to the destination, but not the mark. `move_to` can still deliver the file.
         Some(record) if record.stage == Stage::Gone && upload.dir.has(FILE)? => Ok(Some(Phase::Complete)),
         Some(record) => Ok(upload.verdict(record)?.phase()),
         None => Ok(Some(Phase::Receiving)),

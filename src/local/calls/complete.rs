@@ -1,7 +1,7 @@
 //! From all chunks to the finished file.
 //!
-//! Under all slots. In place: cut `data` to size, rename it to `file`, mark the upload complete. Out of place:
-//! `rewrite` first. Each step leaves a state from which `resolve` goes on.
+//! All slots are locked. If the chunks lie in order, `data` is cut to size and renamed to `file`, and the upload is
+//! marked as complete. Otherwise `rewrite` comes first. From the result of each step `resolve` can go on.
 
 use crate::api::error::{Error, Result};
 use crate::api::options::Durability;
@@ -15,8 +15,7 @@ use crate::rules::format::head::StateHead;
 use crate::rules::format::layout::{DATA, FILE, ORDERED};
 use crate::rules::format::records::{Stage, StageRecord};
 
-/// Brings an upload that a crash left between two phases into one of them, and a finished file to the level it has been
-/// promised.
+/// Brings an upload that a crash left between two stages into one of them. Syncs a finished file as its level requires.
 pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let upload = upload.lock_all()?;
     match resolve(&upload)? {
@@ -25,7 +24,7 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     }
 }
 
-/// Completes the upload, or says why that is not possible.
+/// Completes the upload, or returns the reason why not.
 pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
     confirm::notice_eviction(upload, &upload.records()?)?;
     loop {
@@ -47,8 +46,9 @@ pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
                     upload.doubt()?;
                     continue;
                 }
-                // Whatever turns out to be damaged is missing when the table is read again. In place, a file that is
-                // too short is damaged somewhere, whatever the records say; out of place, each chunk is read anyway.
+                // Chunks that turn out to be damaged are missing when the table is read again. If the chunks are in
+                // place, and the file is too short, some chunk is damaged, whatever the records say. If they are out of
+                // place, the rewrite reads each chunk anyway.
                 let trust_records = !table.in_place || size >= declared_size;
                 let whole =
                     (trust_records && table.trusted) || check(upload, DATA, &open_data(upload)?, trust_records)?;
@@ -58,7 +58,8 @@ pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
                     (true, false) => rewrite::rewrite(upload, &open_data(upload)?)?,
                     (false, _) => None,
                 };
-                // Not by way of `resolve`: what was just made need not be trusted, but is known.
+                // `resolve` is not called again: where the kernel does not tell boot or volume, it would read the file
+                // that was just made.
                 if let Some(record) = finished {
                     return secure(upload, &records, record);
                 }
@@ -67,10 +68,10 @@ pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
     }
 }
 
-/// All chunks lie in order, in `data` of this size: no byte is read or written.
+/// Finishes an upload whose chunks lie in order in `data`, which has this size. No byte is read or written.
 fn finish_in_place(upload: &LockedUpload<'_>, size: u64, records: &StateHead, table: &Table) -> Result<StageRecord> {
     if rewrite::may_have_begun(upload, records) {
-        // What is left of one that a re-sent chunk made needless must not be taken for this file later.
+        // A chunk that was sent again can make a rewrite needless. What it left must not be taken for this file later.
         upload.dir.remove(ORDERED)?;
     }
     let total_size = upload.header.shape.total_size;

@@ -1,4 +1,4 @@
-//! Finding out what is on disk, after a sync that failed or may have failed.
+//! Finds out which chunks are on disk, after a sync that failed or may have failed.
 //!
 //! The kernel reports a failed write-back once. The pages are clean from then on: the next sync has nothing to write
 //! and succeeds, and the bytes last until the pages are evicted. So before a sync of a whole file a mark is set in
@@ -6,8 +6,8 @@
 //! synced before are trusted. The other chunks are read past the page cache and compared with their checksums. A chunk
 //! that passes is recorded as synced. A chunk that fails is missing and has to be sent again.
 //!
-//! When the kernel evicts an inode, it even forgets that a write-back failed. So files get a mark in the kernel's
-//! memory, which is lost with the inode (`sys::mark_resident`). If the mark is missing, that counts as a doubt.
+//! When the kernel evicts an inode, it forgets that a write-back failed. So files get a mark in the kernel's memory,
+//! which is lost with the inode (`sys::mark_resident`). A missing mark counts as a doubt.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -23,8 +23,8 @@ use crate::rules::format::layout::{DATA, FILE, ORDERED, STATE};
 use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 
-/// If the kernel may have forgotten a failed write-back, sets the doubt. Called before a sync whose
-/// success is to show that everything is on disk.
+/// Sets the doubt if the kernel may have forgotten a failed write-back. Called before a sync whose success is to show
+/// that everything is on disk.
 pub(crate) fn notice_eviction(upload: &LockedUpload<'_>, records: &StateHead) -> Result<()> {
     let synced = records.stage().is_some_and(|record| record.tag == Tag::SYNCED);
     if synced || records.doubt() || upload.level(records) < Durability::Complete {
@@ -38,16 +38,16 @@ pub(crate) fn notice_eviction(upload: &LockedUpload<'_>, records: &StateHead) ->
     if doubt { upload.doubt() } else { Ok(()) }
 }
 
-/// Reads from the disk all chunks in `file` that are not known to be there, and repairs `state` there.
-/// True if no chunk was lost; then the doubt is over. `in_place`: chunks that are lost keep their place.
+/// Syncs `file`, and reads from the disk all its chunks that are not known to be there. Then confirms `state`. True if
+/// no chunk was lost; then the doubt ends. With `in_place`, lost chunks keep their place.
 pub(crate) fn confirm(upload: &LockedUpload<'_>, name: &CStr, file: &File, in_place: bool) -> Result<bool> {
     // Dirty pages are written now, or the error says why not.
     upload.dir.sync_file(name, file)?;
     upload.reach("confirm:synced")?;
     let records = upload.records()?;
-    // A copy that was begun may have been the file whose sync failed.
+    // An unfinished copy may be the file whose sync failed.
     upload.forget_progress()?;
-    // Some file systems answer a read past the page cache from it all the same (compressed or journaled data).
+    // Some file systems use the page cache even for direct reads (compressed or journaled data).
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", name, error))?.len();
     sys::drop_from_cache(file, 0, size);
     let mut on_disk = OnDisk::open(&upload.dir, name, file)?;
@@ -65,17 +65,17 @@ pub(crate) fn confirm(upload: &LockedUpload<'_>, name: &CStr, file: &File, in_pl
             return Ok(true);
         }
         whole = false;
-        // ext4 does not mark blocks as written that it writes for the second time from the same pages: they read as
-        // zeros later. So the chunk must come again into fresh pages.
+        // If ext4 writes blocks for the second time from the same pages, it does not mark them as written, and they
+        // read as zeros later. So the chunk must come again into fresh pages.
         sys::drop_from_cache(file, slot.offset, slot.length);
         upload.forget_progress_with(&records, number)?;
-        // A tail mark that was lost may have given one place to two chunks.
+        // A lost mark of the tail's end may have given one place to two chunks.
         let cleared = if in_place { slot.cleared() } else { Slot::default() };
         upload.write_slot(number, &cleared)?;
         upload.reach("confirm:cleared")?;
         Ok(true)
     })?;
-    // The next chunk at the tail looks at all places: the mark may be older than they are.
+    // The mark of the tail's end may be older than the places. So the next chunk at the tail reads all places.
     upload.write_tail(upload.header.shape.tail_start(), Tag::UNKNOWN)?;
     if !whole {
         upload.write_full(0)?;
@@ -88,7 +88,7 @@ pub(crate) fn confirm(upload: &LockedUpload<'_>, name: &CStr, file: &File, in_pl
     Ok(whole)
 }
 
-/// Syncs `state`. In doubt also what a call could not sync that died of it.
+/// Syncs `state`. In doubt, also repairs blocks that a dead call could not sync.
 pub(crate) fn secure_state(upload: &LockedUpload<'_>) -> Result<()> {
     if upload.records()?.doubt() { confirm_state(upload) } else { upload.sync_state() }
 }
@@ -103,9 +103,9 @@ pub(crate) fn confirm_state(upload: &LockedUpload<'_>) -> Result<()> {
     if repair_state(upload)? { Ok(()) } else { Err(upload.state_error("cannot read back", errno(libc::EIO))) }
 }
 
-/// Writes each part of `state` again in which the disk differs. True if there was none.
+/// Writes each block of `state` again in which the disk differs. True if the disk differs nowhere.
 fn repair_state(upload: &LockedUpload<'_>) -> Result<bool> {
-    /// As much as is dropped from the page cache at once.
+    /// The bytes that are dropped from the page cache at once.
     const PART: u64 = 64 << 10;
     let failed = |error| upload.state_error("cannot repair", error);
     let mut on_disk = OnDisk::open(&upload.dir, STATE, &upload.state)?;

@@ -1,4 +1,5 @@
-//! Moving a finished file to another file system: a copy grows beside the destination, and appears when it is whole.
+//! Moves a finished file to another file system: a copy grows in the destination's directory, and appears when it is
+//! whole.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,12 +17,12 @@ use crate::local::files::{read, sys};
 use crate::rules::tag::{Tag, Trust};
 
 impl Moving<'_> {
-    /// Across file systems. Continues a copy that was begun.
+    /// Moves the file to another file system. Continues a copy that was begun.
     pub(crate) fn copy(&self, begun: Option<Claim>) -> Result<()> {
         let source = self.source()?;
         let result = self.copy_to_part(&source, begun).and_then(|(part, claim)| self.part_appears(&part, claim));
         if let Err(error) = result {
-            // The copy is removed, and the upload is as it was before.
+            // After this the upload is as it was before.
             discard(&self.upload.dir)?;
             return Err(error);
         }
@@ -30,7 +31,7 @@ impl Moving<'_> {
     }
 
     fn copy_to_part(&self, source: &File, begun: Option<Claim>) -> Result<(File, Claim)> {
-        /// How much is copied between two records of the progress.
+        /// The bytes that are copied between two records of the progress.
         const PIECE: u64 = 64 << 20;
         let total = self.upload.header.shape.total_size;
         let failed = |error| self.failed(error);
@@ -58,16 +59,16 @@ impl Moving<'_> {
         Ok((part, claim))
     }
 
-    /// The part is whole. Between the mark and the rename there is only what cannot be done earlier.
+    /// Makes a whole part appear at the destination. All that can be done before the mark *whole* is done before it.
     fn part_appears(&self, part: &File, mut claim: Claim) -> Result<()> {
         let failed = |error| self.failed(error);
         if self.durable {
-            // The call may be killed after a failure, which the kernel does not report again. Then the copy is made
-            // again.
+            // The kernel reports a failure only once, and the call may be killed then. Without the mark, the next call
+            // makes the copy again.
             sys::mark_resident(part, false);
             part.sync_all().inspect_err(|_| drop(self.reach("failed:sync"))).map_err(failed)?;
             sys::mark_resident(part, true);
-            // The part's name as well: if power loss took the name, the part would seem to have appeared.
+            // The part's name is synced as well. If power loss lost the name, the part would seem to have appeared.
             sync_directory_of(self.destination)?;
         }
         let parent = Directory::open(self.destination.parent().unwrap_or(Path::new("/")).to_owned())?;
@@ -81,7 +82,7 @@ impl Moving<'_> {
         self.appear(&parent, name.file_name().unwrap_or_default().as_bytes()).map_err(failed)
     }
 
-    /// The copy that a call began, if the record of it is trusted.
+    /// Opens the part that an earlier call began, if the claim about it is trusted.
     fn open_part(&self, claim: &Claim) -> Option<File> {
         let part = part_path(self.destination, &self.upload.dir);
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(part).ok()?;
@@ -107,7 +108,7 @@ impl Moving<'_> {
         Ok(trust.of_resident(|| sys::resident(part)))
     }
 
-    /// The claim is written first: a part that no claim names would stay for ever.
+    /// Makes the part. The claim is written first, because a part that no claim names would stay for ever.
     fn create_part(&self, source: &File) -> Result<(File, Claim)> {
         let unwritten = Way::Copying { copied: 0, tag: Tag::UNKNOWN };
         let mut claim = self.write_claim(NOT_MADE_YET, unwritten, false)?;

@@ -1,11 +1,12 @@
-//! The first chunk: an upload comes into being.
+//! Makes an upload, for its first chunk.
 //!
-//! `state` is made first and written last: until then there is no upload for anybody, and what a crash leaves is swept
-//! away by a cleanup. The gate is held meanwhile, so no cleanup takes a live one for a dead one. Where the store keeps
-//! a sum of its uploads, `state` says before that it is in the sum, and that the upload is being created.
+//! `state` is made first and written last. Until it is written, no call finds an upload, and a cleanup removes what a
+//! crash leaves. The maker holds the gate meanwhile, so no cleanup mistakes a live maker for a dead one. If the store
+//! keeps a sum of its uploads, `state` is written once before `data`. It then has the stage *being created*, and says
+//! that the upload is in the sum.
 //!
-//! No client knows a random uid before the call returns. The uid of a key is known before: such an upload is built
-//! aside and renamed, and a call that finds that another was faster joins that upload.
+//! No client knows a random uid before the call returns. The uid of a key is known earlier. So an upload with a key is
+//! built in another directory and renamed. If another call was faster, this call joins the other's upload.
 
 use std::fs::File;
 use std::io;
@@ -36,7 +37,7 @@ use crate::rules::{digests, keys};
 /// How often a call begins again because another call removed what it was about to use. Each time needs a coincidence.
 const ATTEMPTS: u32 = 16;
 
-/// Receives a chunk that carries no uid. Whatever refuses it, nothing is left.
+/// Receives a chunk without a uid. If the chunk is refused, nothing is left.
 pub(crate) fn create(home: &Home, chunk: &Chunk<'_>) -> Result<Receipt> {
     if chunk.upload_key.is_empty() {
         let new = New::admitted(home, chunk)?;
@@ -46,11 +47,11 @@ pub(crate) fn create(home: &Home, chunk: &Chunk<'_>) -> Result<Receipt> {
                 return Ok(new.receipt(uid));
             }
         }
-        return Err(Error::os("every new upload was removed at once in", home.root(), errno(libc::ENOENT)));
+        return Err(Error::os("other calls removed each new upload in", home.root(), errno(libc::ENOENT)));
     }
     keys::validate_key(home.owner(), chunk.upload_key)?;
     for _ in 0..ATTEMPTS {
-        // Without a secret there is no upload with a key either, and if the chunk is refused, no secret is made.
+        // Without a secret the store has no upload with a key. The secret is made only after the chunk is admitted.
         if let Some(root) = home.examine_root_and_owner()?
             && let Some(uid) = secret::known_uid_for_key(home, root, chunk.upload_key)?
         {
@@ -66,24 +67,24 @@ pub(crate) fn create(home: &Home, chunk: &Chunk<'_>) -> Result<Receipt> {
             return Ok(new.receipt(uid));
         }
     }
-    Err(Error::os("the upload with this key comes and goes in", home.root(), errno(libc::EAGAIN)))
+    Err(Error::os("other calls made and removed the upload with this key in", home.root(), errno(libc::EAGAIN)))
 }
 
-/// A `state` of at most this size is written whole at once.
+/// A `state` of at most this size is written in one call.
 const SMALL_STATE: u64 = 4096;
 
-/// A first chunk that nothing speaks against.
+/// A first chunk that passed all checks.
 struct New<'a> {
     home: &'a Home,
     chunk: &'a Chunk<'a>,
-    /// Of an upload without an owner.
+    /// The header without the owner's digest, which depends on the uid.
     header: Header,
     state_size: u64,
     crc32c: u32,
 }
 
 impl<'a> New<'a> {
-    /// Checks everything that can be checked before anything is made.
+    /// Checks everything that can be checked before the upload is made. Makes the store's directory.
     fn admitted(home: &'a Home, chunk: &'a Chunk<'a>) -> Result<New<'a>> {
         let size = chunk.content.len() as u64;
         let shape = Shape::of_first_chunk(chunk.total_size, chunk.chunk_count, chunk.chunk_number, size);
@@ -104,8 +105,8 @@ impl<'a> New<'a> {
         Receipt { upload_uid: uid, received_all: self.chunk.chunk_count == 1 }
     }
 
-    /// Makes the upload in the new directory `path`, and renames that to `place` if there is one. False if it has to be
-    /// tried again: a cleanup took the directory away before anything was in it, or there is such an upload already.
+    /// Makes the upload in the new directory `path`, and renames it to `place` if there is one. False if the caller has
+    /// to try again: a cleanup removed the directory before anything was in it, or an upload is at `place` already.
     fn make(&self, uid: Uid, path: &Path, place: Option<&Path>) -> Result<bool> {
         let home = self.home;
         let mut header = self.header.clone();
@@ -123,7 +124,7 @@ impl<'a> New<'a> {
         self.publish(&draft, uid, place, &mut unfinished)
     }
 
-    /// Makes an empty `state`. `None` if a cleanup found the empty directory.
+    /// Makes an empty `state`. `None` if a cleanup found the empty directory first.
     fn make_state(&self, dir: &Directory) -> Result<Option<File>> {
         reach(dir, "create:directory")?;
         match dir.create_file_under_umask(STATE, self.home.options().state_mode()) {
@@ -136,8 +137,8 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Takes the gate, so that no cleanup takes the directory for a dead one. Answers with the tag of what is written
-    /// here; `None` if a cleanup was faster.
+    /// Locks the gate, so that no cleanup mistakes this maker for a dead one. Returns the tag for unsynced bytes in
+    /// this directory; `None` if a cleanup was faster.
     fn lock_gate<'f>(&self, dir: &Directory, state: &'f File) -> Result<Option<(Lock<'f>, Tag)>> {
         sys::mark_resident(state, true);
         let gate = Lock::gate(state).map_err(|error| dir.error("cannot lock", STATE, error))?;
@@ -150,7 +151,8 @@ impl<'a> New<'a> {
         Ok(Some((gate, self.home.trust_in(state, &status).map_err(examine)?.tag())))
     }
 
-    /// Puts the upload on record in the store's sum, then its content into `data`, then all of it into `state`.
+    /// Writes a `state` that says that the upload is in the store's sum, if there is a sum. Then writes the content
+    /// into `data`, and then all of `state`.
     fn fill(&self, draft: &Draft<'_>, promise: Option<Promise>, unfinished: &mut Unfinished<'_>) -> Result<()> {
         let Draft { dir, state, header, tag, .. } = draft;
         let failed = |error| dir.error("cannot write", STATE, error);
@@ -167,24 +169,25 @@ impl<'a> New<'a> {
         reach(dir, "create:marked")
     }
 
-    /// What precedes the table of `state`.
+    /// The bytes of `state` before the table.
     fn head(&self, draft: &Draft<'_>, stage: Stage, counted: bool) -> Vec<u8> {
         let (shape, size, tag) = (draft.header.shape, self.chunk.content.len() as u64, draft.tag);
         let record = StageRecord { stage, crc32c: 0, tag, grid_is_void: false };
-        // The tail continues after this chunk, if the chunk lies in it.
+        // If this chunk lies in the tail, the tail continues after it.
         let tail = Mark { value: shape.tail_start().max(if shape.grid == 0 { size } else { 0 }), tag };
         let mut bytes = draft.header.first_bytes(self.chunk.file_name, record, tail, self.first_level(draft));
         bytes[COUNTED_AT as usize] = counted.into();
         bytes
     }
 
-    /// An upload that others may join keeps its promises only when its name is on disk: then its level is raised.
+    /// Other calls may join this upload as soon as it is at its place. At level `chunk` its name must be on disk first,
+    /// so its level is raised only then.
     fn first_level(&self, draft: &Draft<'_>) -> Durability {
         let level = self.home.options().durability;
         if draft.is_joined && level == Durability::Chunk { Durability::Process } else { level }
     }
 
-    /// Puts the upload on disk if its level demands that, and renames it to `place`. False if there is such an upload.
+    /// Syncs the upload if its level requires that, and renames it to `place`. False if there is an upload at `place`.
     fn publish(
         &self,
         draft: &Draft<'_>,
@@ -203,7 +206,7 @@ impl<'a> New<'a> {
             if !put_in_place(home, uid, &dir.path, place)? {
                 return Ok(false);
             }
-            // Others may have joined by now: whatever goes wrong from here on, it stays.
+            // Other calls may have joined. So the upload stays, even if a later step fails.
             unfinished.keep();
             reach(dir, "create:renamed")?;
         }
@@ -218,12 +221,12 @@ impl<'a> New<'a> {
         Ok(true)
     }
 
-    /// Writes all of `state`: `head`, which is everything in front of the table, and the first chunk's slot. The first
-    /// sector comes last: it makes this an upload.
+    /// Writes all of `state`: `head`, which is everything before the table, and the first chunk's slot. The first
+    /// sector is written last, because it makes this an upload.
     fn write_state(&self, state: &File, mut head: Vec<u8>, slot: &Slot) -> io::Result<()> {
         let slot_at = self.header.slot_at(self.chunk.chunk_number);
         if self.state_size <= SMALL_STATE {
-            // In one page: a process that is killed here has written all of it, or nothing.
+            // This write is within one page: a process that is killed here has written all of it, or nothing.
             head.resize(self.state_size as usize, 0);
             head[slot_at as usize..][..SLOT_SIZE as usize].copy_from_slice(&slot.encode());
             return state.write_all_at(&head, 0);
@@ -235,11 +238,11 @@ impl<'a> New<'a> {
         state.write_all_at(first, 0)
     }
 
-    /// `None` if a cleanup took it away.
+    /// `None` if a cleanup removed the directory.
     fn make_directory(&self, path: &Path) -> Result<Option<Directory>> {
         let make = || make_directory(path, self.home.options().dir_mode);
         let handle = match make() {
-            // The empty store or the new directory was removed in between.
+            // Another call removed the empty store or the new directory meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.home.examine_or_make_root().map(|_| make())?
             }
@@ -252,7 +255,7 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Makes `data` and writes the chunk into it; answers what the chunk's slot is to say.
+    /// Makes `data` and writes the chunk into it. Returns the chunk's slot.
     fn write_content(&self, dir: &Directory, tag: Tag) -> Result<Slot> {
         let (chunk, shape, size) = (self.chunk, self.header.shape, self.chunk.content.len() as u64);
         let data = dir.create_file(DATA, self.home.options().file_mode)?;
@@ -273,10 +276,10 @@ impl<'a> New<'a> {
     }
 }
 
-/// Renames a finished directory to its place; false if there is an upload.
+/// Renames a finished directory to its place. False if an upload is there.
 fn put_in_place(home: &Home, uid: Uid, aside: &Path, place: &Path) -> Result<bool> {
     for _ in 0..ATTEMPTS {
-        // Replaces an empty directory, and nothing else.
+        // The rename replaces an empty directory, and nothing else.
         match std::fs::rename(aside, place) {
             Ok(()) => return Ok(true),
             Err(error) => match error.raw_os_error() {
@@ -297,20 +300,20 @@ fn reach(dir: &Directory, step: &'static str) -> Result<()> {
 /// The parts of an upload that is being made.
 struct Draft<'a> {
     dir: Directory,
-    /// Its gate is locked.
+    /// The file `state`, whose gate is locked.
     state: &'a File,
     header: Header,
-    /// Of what is written here and not synced.
+    /// The tag for unsynced bytes in this directory.
     tag: Tag,
-    /// Whether other calls may join the upload as soon as it is at its place.
+    /// Whether other calls may join the upload when it is at its place.
     is_joined: bool,
 }
 
-/// A directory that is removed again, and a promise that is taken back, unless it is kept.
+/// Unless it is kept, dropping it removes the directory and subtracts the upload from the store's sum.
 struct Unfinished<'a> {
     home: &'a Home,
     path: Option<PathBuf>,
-    /// The `state` that says that it is in the store's sum, and the size that is.
+    /// If the upload is in the store's sum: its `state`, and the size to subtract.
     counted: Option<(File, u64)>,
 }
 

@@ -1,4 +1,4 @@
-//! The directories of uploads in a store.
+//! The upload directories in a store.
 
 use std::fs::ReadDir;
 use std::io;
@@ -12,11 +12,11 @@ use crate::local::files::directory::Directory;
 use crate::local::files::root::Root;
 use crate::local::home::Home;
 
-/// The end of the name of a directory in which an upload is built aside.
+/// The end of the directory's name while an upload is built outside its place.
 pub(crate) const ASIDE: &str = ".new";
 
-/// The directories in a store that have the name of an upload. Other entries are skipped, and so are those of other
-/// users.
+/// The directories in a store that have the name of an upload. Other entries are skipped, and so are directories of
+/// other users in a store that is open to all users.
 pub(crate) struct Entries {
     /// `None` if the store does not exist.
     names: Option<(Root, ReadDir)>,
@@ -24,11 +24,11 @@ pub(crate) struct Entries {
     prefix: String,
 }
 
-/// One such directory.
+/// A directory that has the name of an upload.
 pub(crate) struct Entry {
     pub uid: Uid,
     pub path: PathBuf,
-    /// Whether it is one in which an upload is, or was, being built aside.
+    /// Whether its name ends with [`ASIDE`]: an upload is, or was, built in it.
     pub aside: bool,
     pub root: Root,
 }
@@ -54,14 +54,14 @@ impl Entries {
     fn entry(&self, root: Root, name: &[u8]) -> Option<Entry> {
         let (uid, aside) = parse_name(&self.prefix, name)?;
         let path = self.root.join(std::ffi::OsStr::from_bytes(name));
-        // Where other users cannot make files, nothing is checked.
+        // If other users cannot make files in the store, no check is needed.
         let admitted = root.admits_all()
             || path.symlink_metadata().is_ok_and(|metadata| root.admits(metadata.uid(), metadata.mode()));
         admitted.then_some(Entry { uid, path, aside, root })
     }
 }
 
-/// The uid in the name of an upload's directory, and whether it is, or was, being built aside.
+/// The uid in the name of an upload's directory, and whether the name ends with [`ASIDE`].
 fn parse_name(prefix: &str, name: &[u8]) -> Option<(Uid, bool)> {
     let rest = name.strip_prefix(prefix.as_bytes())?;
     let digits = rest.strip_suffix(ASIDE.as_bytes());
@@ -69,7 +69,7 @@ fn parse_name(prefix: &str, name: &[u8]) -> Option<(Uid, bool)> {
     Some((uid, digits.is_some()))
 }
 
-/// Whether a directory of this name is an upload's.
+/// Whether this is the name of an upload's directory.
 pub(crate) fn names_upload(home: &Home, name: &[u8]) -> bool {
     parse_name(&home.options().prefix, name).is_some()
 }
@@ -88,7 +88,7 @@ impl Iterator for Entries {
                     }
                 }
                 Err(error) => {
-                    // What follows an error is not defined.
+                    // The behaviour of the iterator after an error is not defined.
                     self.names = None;
                     return Some(Err(Error::os("cannot list", &self.root, error)));
                 }

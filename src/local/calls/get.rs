@@ -12,26 +12,28 @@ use crate::rules::format::layout::{DATA, FILE};
 use crate::rules::format::records::{Stage, StageRecord};
 use crate::rules::placement::Slot;
 
-/// Answers with the finished file, completing the upload if need be.
+/// Returns the finished file. Completes the upload if necessary.
 pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
     let record = finished_before(upload).and_then(|before| match before {
         Some(record) => Ok(record),
         None => complete(&upload.lock_all()?),
     });
-    // Asking for what is still to come keeps an upload alive; asking for what was taken does not.
+    // A `get` updates the time of an upload that has no file yet, or still has it. It does not for one whose file was
+    // taken.
     if !matches!(record, Err(Error::Gone { .. } | Error::NotFound { .. })) {
         upload.dir.touch();
     }
     finished(upload, upload.dir.path_of(FILE), record?.crc32c)
 }
 
-/// What is told of a finished file.
+/// The answer about a finished file.
 pub(crate) fn finished(upload: &Upload<'_>, path: PathBuf, crc32c: u32) -> Result<Finished> {
     let (total_size, file_name) = (upload.header.shape.total_size, upload.file_name()?);
     Ok(Finished { uid: upload.uid, path, file_name, total_size, crc32c })
 }
 
-/// What can be told without locks: the upload is complete, or some chunk never came.
+/// The answer without locks, where one is possible: the upload is complete, or some chunk never came. `None` if locks
+/// are needed.
 fn finished_before(upload: &Upload<'_>) -> Result<Option<StageRecord>> {
     match upload.opened.stage() {
         Some(record) if record.stage == Stage::Complete => {
@@ -41,10 +43,11 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<StageRecord>> {
             Ok((whole && secured(upload, &upload.opened, record.tag)).then_some(record))
         }
         Some(record) if record.stage == Stage::Receiving => {
-            // A chunk that is just being replaced keeps its place on record; whether it is there, the locks tell.
+            // A chunk that is being replaced at this moment keeps its place on record. Only under the locks is it known
+            // whether it is there.
             let came = |slot: &Slot| *slot != Slot::default();
             let mut never_came = false;
-            // Up to where the table is known to have been full none can be missing.
+            // In the part of the table that was full, every chunk came once.
             upload.for_each_slot_in(&upload.opened, upload.known_full(&upload.opened), |_, slot| {
                 never_came = !came(&slot);
                 Ok(!never_came)
@@ -53,7 +56,7 @@ fn finished_before(upload: &Upload<'_>) -> Result<Option<StageRecord>> {
                 return Ok(None);
             }
             upload.reach("get:gap")?;
-            // What was missing a moment ago may have come: then the locks tell.
+            // The chunk may have come meanwhile. Then locks are needed.
             let table = Table::read(upload, &upload.records_and_slots()?)?;
             if table.missing_count > 0 { Err(table.incomplete(upload)) } else { Ok(None) }
         }

@@ -1,4 +1,4 @@
-//! What is known of an upload, without a lock and without changing anything.
+//! Reads the facts about an upload, without a lock and without changing anything.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use crate::api::error::{Error, Result};
 use crate::local::upload::opened::Upload;
 use crate::rules::verdict::Verdict;
 
-/// What the upload is, for its clients. Locks would tell more, but not more than is outdated a moment later.
+/// The phase of the upload. With locks the answer would be as outdated a moment later.
 fn phase(upload: &Upload<'_>) -> Result<Phase> {
-    /// A record that is being written at this very moment may not be whole, or be another a moment later.
+    /// The record may be read while it is being written, and files may be renamed between two looks.
     const ATTEMPTS: u32 = 8;
     let (mut record, mut before) = (upload.opened.stage(), None);
     for _ in 0..ATTEMPTS {
@@ -17,8 +17,8 @@ fn phase(upload: &Upload<'_>) -> Result<Phase> {
         if let Some(phase @ (Phase::Receiving | Phase::Complete)) = verdict.and_then(Verdict::phase) {
             return Ok(phase);
         }
-        // Files that are not there may have been taken since the record was read, or renamed while they were looked
-        // for.
+        // Missing files may have been taken since the record was read, or renamed between the looks. So a second round
+        // must give the same.
         let seen = record.zip(verdict);
         record = upload.records()?.stage();
         if seen.is_some() && seen == before && record == seen.map(|(record, _)| record) {
@@ -61,7 +61,7 @@ pub(crate) fn inspect(upload: &Upload<'_>, from_chunk: u64) -> Result<Inspection
     })
 }
 
-/// As much as can be told without reading the table.
+/// The facts that do not need the table.
 pub(crate) fn listed(upload: &Upload<'_>) -> Result<Listed> {
     let shape = upload.header.shape;
     Ok(Listed {
@@ -74,7 +74,7 @@ pub(crate) fn listed(upload: &Upload<'_>) -> Result<Listed> {
     })
 }
 
-/// Ascending numbers, as ranges: the first ones, and where the others begin.
+/// Ascending numbers as ranges: the first [`MAX_RANGES`] ranges, and the first number after them.
 #[derive(Default)]
 pub(crate) struct Ranges {
     pub first: Vec<Range<u64>>,

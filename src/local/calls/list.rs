@@ -1,4 +1,4 @@
-//! What is in a store.
+//! Lists the uploads of a store.
 
 use crate::api::answers::Listed;
 use crate::api::error::{Error, Result};
@@ -31,7 +31,7 @@ impl Iterator for List {
                 }
                 Err(error) => Err(error),
             };
-            // Removed in between, half-made, or another owner's.
+            // The upload was removed meanwhile, is being made, or belongs to another owner.
             if !matches!(listed, Err(Error::NotFound { .. })) {
                 return Some(listed);
             }

@@ -1,4 +1,4 @@
-//! The calls, one file for each verb, and the steps that several of them share.
+//! The calls, one file for each verb, and the steps that several calls share.
 
 pub(crate) mod budget;
 pub(crate) mod claim_record;

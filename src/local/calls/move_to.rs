@@ -1,22 +1,23 @@
-//! Handing the finished file over: to its permanent place, once.
+//! Moves the finished file to its permanent place, once.
 //!
-//! Under all slots. The file `claim` is written first (`claim_record`). It has the destination, and the inode that will
-//! appear there. So a call after a crash can tell what happened:
+//! All slots are locked. The file `claim` is written first (`claim_record`). It has the destination, and the inode that
+//! will appear there. So a call after a crash can tell what happened:
 //!
 //! | the claim says | `file` | at the destination | what happened | what follows |
 //! |---|---|---|---|---|
 //! | renamed | there | | killed before the file was moved | any destination |
-//! | copying | there | not that file | killed while it was copied | any destination; the same one goes on copying |
-//! | copying | there | that file, every byte | power loss took the next mark; or an earlier version was killed | drop `file`: gone |
+//! | copying | there | not that file | killed while it was copied | any destination; the copy to this one continues |
+//! | copying | there | that file, whole | power loss lost the mark; or an old version | drop `file`: gone |
 //! | whole | there | not that file, and the part is there | killed before the copy appeared | as while copying |
 //! | whole | there | the part is missing | the copy appeared, and may have been taken | drop `file`: gone |
-//! | any | none | that file | done | the same destination succeeds again, others are gone |
-//! | any | none | something else | moved on, or taken by other means | gone |
+//! | any | none | that file | done | the same destination succeeds again, others are `gone` |
+//! | any | none | something else | moved on, or taken by other means | `gone` |
 //!
-//! Across file systems the copy grows in a hidden file beside the destination, the part. When it is whole, it is
-//! renamed to the destination. A missing part proves this only in the directory in which it was, and only if power loss
-//! cannot have taken it: it was synced, or boot and mount are the same. Otherwise `file` is delivered, perhaps a second
-//! time, because losing it would be worse. Before a part is removed for another reason, the claim says *copying* again.
+//! Across file systems the copy grows in a hidden file in the destination's directory, the part. When the part is
+//! whole, it is renamed to the destination. A missing part proves this only in the directory where the part was, and
+//! only if power loss cannot have removed it. That is so if it was synced, or if boot and mount are the same. Otherwise
+//! `file` is delivered, perhaps a second time, because losing it would be worse. Before a part is removed for another
+//! reason, the claim says *copying* again.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -33,12 +34,13 @@ use crate::local::upload::opened::Upload;
 use crate::rules::format::layout::FILE;
 use crate::rules::format::records::{Stage, StageRecord};
 
-/// Moves the finished file to `destination`, an absolute path.
+/// Moves the finished file to `destination`, which is an absolute path.
 pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) -> Result<Finished> {
     let place = resolve(upload, destination)?;
     let claimed = { claim(&upload.lock_all()?, &place, overwrite) };
     if matches!(claimed, Ok(()) | Err(Error::Gone { .. })) {
-        // Without the upload's locks, and again when this call is repeated: the first may have died here.
+        // The upload's locks are released first, because the store's lock comes before them. A repeated call does this
+        // again, because the first call may have died before it.
         budget::release(upload.home, &upload.state, upload.header.size_on_disk())?;
     }
     claimed?;
@@ -46,7 +48,8 @@ pub(crate) fn move_to(upload: &Upload<'_>, destination: &Path, overwrite: bool) 
     get::finished(upload, destination.to_owned(), crc32c)
 }
 
-/// The same place, however the path to it is spelled. Refuses what can never be a file's place.
+/// The destination without symbolic links, so that each place has one path. Refuses a path that can never be a file's
+/// place.
 fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
     let refuse = |what: &str| Err(Error::InvalidArgument(format!("the destination {what}")));
     if destination.as_os_str().as_bytes().contains(&0) {
@@ -60,13 +63,13 @@ fn resolve(upload: &Upload<'_>, destination: &Path) -> Result<PathBuf> {
     }
     let examine = |error| Error::os("cannot examine", parent, error);
     let parent = parent.canonicalize().map_err(examine)?;
-    // There it could be taken for an upload, or for one of the store's own records.
+    // In the store's directory, the file could be mistaken for an upload or for one of the store's own records.
     let inode = |directory: &Path| directory.metadata().map(|there| (there.dev(), there.ino()));
     let root = inode(upload.home.root()).map_err(examine)?;
     let there = inode(&parent).map_err(examine)?;
     let in_upload = parent.parent().is_some_and(|above| inode(above).is_ok_and(|above| above == root))
         && entries::names_upload(upload.home, parent.file_name().unwrap_or_default().as_bytes());
-    // Its own may be known by other names, too.
+    // The upload's own directory may be reached by other paths, too.
     let own = upload.dir.handle.metadata().map(|own| (own.dev(), own.ino())).map_err(examine)?;
     if there == root || there == own || in_upload {
         return refuse("is in the store itself, or in the directory of an upload");
@@ -80,11 +83,11 @@ fn claim(upload: &LockedUpload<'_>, destination: &Path, overwrite: bool) -> Resu
     let durable = upload.level(&upload.records()?) >= Durability::Complete;
     let record = match (complete::complete(upload), &earlier) {
         (Err(Error::Gone { .. }), Some(claim)) if claim.destination == destination && claim.has_appeared(total) => {
-            // The call that moved it may have died before the move was on disk.
+            // The call that moved the file may have died before the move was on disk.
             return if durable { sync_move(upload, destination) } else { Ok(()) };
         }
         (Err(Error::Gone { .. }), Some(claim)) if !claim.has_appeared(total) && upload.dir.has(FILE)? => {
-            // Power loss took the renaming, but not the mark.
+            // Power loss lost the rename, but not the mark.
             let record = StageRecord { stage: Stage::Complete, ..upload.stage_of(&upload.records()?)? };
             upload.write_stage(record)?;
             complete::complete(upload)?
@@ -94,9 +97,9 @@ fn claim(upload: &LockedUpload<'_>, destination: &Path, overwrite: bool) -> Resu
     let moving = Moving { upload, record, destination, overwrite, durable };
     match earlier {
         Some(claim) if moving.was_delivered(&claim) => {
-            // A second link to it may be left, see `appear`.
+            // A second link to the file may be left, see `appear`.
             let _ = claim.remove_part(&upload.dir);
-            // The call that was killed may have been of a lower level.
+            // The killed call may have had a lower level.
             if durable && let Ok(there) = open_unfollowed(&claim.destination) {
                 moving.sync_delivered(&there, &claim.destination)?;
             }
@@ -110,7 +113,7 @@ fn claim(upload: &LockedUpload<'_>, destination: &Path, overwrite: bool) -> Resu
         earlier => {
             if let Some(mut claim) = earlier {
                 claim.restart(&upload.dir)?;
-                // If it cannot be removed, it stays: moving the file is more important.
+                // If the part cannot be removed, it stays: moving the file is more important.
                 let _ = claim.remove_part(&upload.dir);
             }
             moving.rename()

@@ -1,4 +1,4 @@
-//! A finished file on its way to its place: by a rename, or as a copy across file systems.
+//! Moves a finished file to its destination: by a rename, or as a copy across file systems.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -16,13 +16,13 @@ use crate::local::upload::opened::Upload;
 use crate::rules::format::layout::FILE;
 use crate::rules::format::records::{Stage, StageRecord};
 
-/// A file on its way to its place.
+/// A file that is being moved.
 pub(crate) struct Moving<'a> {
     pub upload: &'a LockedUpload<'a>,
     pub record: StageRecord,
     pub destination: &'a Path,
     pub overwrite: bool,
-    /// Whether the file is to survive power loss where it goes.
+    /// Whether the moved file is to survive power loss.
     pub durable: bool,
 }
 
@@ -39,8 +39,8 @@ impl Moving<'_> {
         self.upload.dir.open_file(FILE)?.ok_or_else(|| self.upload.vanished())
     }
 
-    /// Whether the copy of the file is at this destination. Its inode may belong to another file by now, and the
-    /// original is removed next.
+    /// Whether the file at this destination has the file's size and checksum. The inode alone proves nothing: another
+    /// file may have it now, and the original is removed next.
     pub(crate) fn is_whole_at(&self, destination: &Path) -> bool {
         let total = self.upload.header.shape.total_size;
         open_unfollowed(destination).is_ok_and(|copy| {
@@ -70,7 +70,7 @@ impl Moving<'_> {
             Way::Renamed(_) => false,
             Way::Whole { place, .. } if self.is_in_place(&claim.destination, place) => {
                 match std::fs::symlink_metadata(part_path(&claim.destination, &self.upload.dir)) {
-                    // Both are there for a moment if a link is used instead of the rename.
+                    // If a link is used instead of the rename, part and copy are both there for a moment.
                     Ok(_) => has_appeared(),
                     Err(error) => error.kind() == io::ErrorKind::NotFound,
                 }
@@ -83,7 +83,7 @@ impl Moving<'_> {
         [true, false].iter().any(|&synced| place_of(destination, self.upload.home, synced) == Some(place))
     }
 
-    /// Within one file system.
+    /// Moves the file within one file system.
     pub(crate) fn rename(&self) -> Result<()> {
         let file = self.source()?.metadata().map_err(|error| self.failed(error))?;
         self.write_claim(file.ino(), Way::Renamed(Birth::of(&file)), self.durable)?;
@@ -110,7 +110,7 @@ impl Moving<'_> {
         Ok(claim)
     }
 
-    /// Renames `name` in `dir` to the destination.
+    /// Renames `name` in `dir` to the destination. Without `overwrite`, fails if the destination exists.
     pub(crate) fn appear(&self, dir: &Directory, name: &[u8]) -> io::Result<()> {
         let (from, to) = (CString::new(name)?, CString::new(self.destination.as_os_str().as_bytes())?);
         if self.overwrite {
@@ -119,10 +119,10 @@ impl Moving<'_> {
         let from_path = dir.path.join(OsStr::from_bytes(name));
         let inode = |path: &Path| std::fs::symlink_metadata(path).map(|there| (there.dev(), there.ino())).ok();
         match sys::rename_to_new(&dir.handle, &from, &to) {
-            // A file system that cannot do this; a link never replaces anything either.
+            // This file system cannot rename without replacing. A link does not replace a file either.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                 match std::fs::hard_link(&from_path, self.destination) {
-                    // The link of a call that was killed after it had made the link.
+                    // A killed call made this link.
                     Err(error)
                         if error.raw_os_error() == Some(libc::EEXIST)
                             && inode(&from_path) == inode(self.destination) => {}
@@ -134,7 +134,7 @@ impl Moving<'_> {
         }
     }
 
-    /// The copy is at its place, or was there: removes the original.
+    /// Removes the original, after the copy appeared at its destination.
     pub(crate) fn finish(&self, destination: &Path) -> Result<()> {
         if self.durable {
             sync_directory_of(destination)?;
@@ -154,23 +154,23 @@ impl Moving<'_> {
     }
 }
 
-/// Opens the file at a destination. Another program may have put a link there by now, or a FIFO, on which opening would
-/// wait.
+/// Opens the file at a destination, where another program may have put a symbolic link, or a FIFO, on which opening
+/// would wait.
 pub(crate) fn open_unfollowed(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
-/// Puts the names in the destination's directory on disk.
+/// Syncs the names in the destination's directory.
 pub(crate) fn sync_directory_of(destination: &Path) -> Result<()> {
     let parent = destination.parent().unwrap_or(Path::new("/"));
     match File::open(parent).and_then(|dir| dir.sync_all()) {
-        // A directory that may be written and not read cannot be opened to sync it.
+        // A directory that the caller may write but not read cannot be opened, and so not synced.
         Err(error) if error.raw_os_error() != Some(libc::EACCES) => Err(Error::os("cannot sync", parent, error)),
         _ => Ok(()),
     }
 }
 
-/// Puts on disk that a file was moved.
+/// Syncs the move of a file.
 pub(crate) fn sync_move(upload: &Upload<'_>, destination: &Path) -> Result<()> {
     sync_directory_of(destination)?;
     upload.sync_state()?;

@@ -1,7 +1,7 @@
-//! The way of every chunk but the first: from the request to the slot that records it.
+//! Receives every chunk except the first.
 //!
-//! Data first, then the record of it. The phase and `data` are looked at only after the slot is locked: a writer that
-//! waited may find the upload complete, taken or removed.
+//! The bytes are written before the slot that records them. Stage and `data` are examined only after the slot is
+//! locked: a writer that waited may find the upload complete, taken or removed.
 
 use std::fs::File;
 use std::io;
@@ -22,8 +22,8 @@ use crate::rules::format::records::{Stage, StageRecord};
 use crate::rules::placement::{Place, Shape, Slot};
 use crate::rules::tag::{Tag, Trust};
 
-/// How often a chunk tries again if the upload is between two stages, or is not on disk after a sync that succeeded.
-/// Each time needs a crash, or a disk that fails.
+/// How often a chunk is tried again if the upload is between two stages, or the chunk is not on disk after a sync that
+/// succeeded. Each time needs a crash, or a disk that fails.
 const ATTEMPTS: u32 = 8;
 
 /// Receives a chunk of an upload that exists.
@@ -42,7 +42,7 @@ pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt>
     Err(upload.dir.error("cannot read back what was synced to", DATA, errno(libc::EIO)))
 }
 
-/// What a chunk says of the whole file must be what the first one said.
+/// Refuses a chunk whose declarations about the whole file differ from the first chunk's.
 fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
     let shape = upload.header.shape;
     if (chunk.total_size, chunk.chunk_count) == (shape.total_size, shape.chunk_count) {
@@ -51,11 +51,11 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
             return Ok(());
         }
         let (number, uid) = (chunk.chunk_number, upload.uid.shown());
-        let text = format!("chunk {number} of upload {uid} declares another checksum of the file than the first");
+        let text = format!("chunk {number} of upload {uid} declares another file_digest than the first chunk");
         return Err(Error::Conflict(text));
     }
     Err(Error::Conflict(format!(
-        "chunk {} of upload {} declares {} bytes in {} chunks, the first declared {} in {}",
+        "chunk {} of upload {} declares {} bytes in {} chunks, the first chunk declared {} in {}",
         chunk.chunk_number,
         upload.uid.shown(),
         chunk.total_size,
@@ -65,7 +65,7 @@ fn check_totals(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<()> {
     )))
 }
 
-/// What is known of the upload when a chunk is tried.
+/// Whether this call has already settled the upload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UploadIs {
     /// A crash may have left it between two stages, a sync may have failed, or its finished file may not be trusted.
@@ -74,11 +74,11 @@ enum UploadIs {
     Settled,
 }
 
-/// What came of trying.
+/// The result of one try.
 enum Attempt {
     /// The chunk is there.
     Stored { received_all: bool },
-    /// The upload has to be settled first.
+    /// The upload must be settled first.
     Unsettled,
 }
 
@@ -94,17 +94,17 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, upload_is: Uploa
             None => Ok(Attempt::Unsettled),
         },
         Stage::Ordered => Ok(Attempt::Unsettled),
-        // After power loss the slots may tell where the chunks lay before a rewrite.
+        // After power loss the slots may still have the places from before a rewrite.
         Stage::Complete if record.grid_is_void && !settled && !upload.content(&records).trusts(record.tag) => {
             Ok(Attempt::Unsettled)
         }
         Stage::Complete => match upload.dir.open_file(FILE)? {
-            // At the higher levels the finished file is synced before a chunk of it is acknowledged.
+            // At the levels `complete` and `chunk` the finished file is synced before a chunk of it is acknowledged.
             Some(file) if is_repeat(upload, &records, &file, chunk)? => {
                 let safe = settled || secure::secured(upload, &records, record.tag);
                 Ok(if safe { Attempt::Stored { received_all: true } } else { Attempt::Unsettled })
             }
-            // What differs may be the file, after power loss: it is checked before the chunk is refused.
+            // After power loss the file may be damaged, so it is checked before the chunk is refused.
             Some(_) if !settled && !upload.content(&records).trusts(record.tag) => Ok(Attempt::Unsettled),
             Some(_) => Err(Error::Conflict(format!(
                 "chunk {} of upload {} has other bytes than the finished file",
@@ -118,22 +118,22 @@ fn attempt(upload: &Upload<'_>, chunk: &Chunk<'_>, crc32c: u32, upload_is: Uploa
     }
 }
 
-/// Whether the finished file has just these bytes for the chunk.
+/// Whether the finished file has exactly these bytes for the chunk.
 fn is_repeat(upload: &Upload<'_>, records: &StateHead, file: &File, chunk: &Chunk<'_>) -> Result<bool> {
     let slot = upload.slot_in(records, chunk.chunk_number)?;
     let same = holds(file, &slot, chunk.content).map_err(|error| upload.dir.error("cannot read", FILE, error))?;
     Ok(slot.received() && same)
 }
 
-/// Whether the chunk's place holds just these bytes. The bytes are compared, not the record of them.
+/// Whether the chunk's place has exactly these bytes. Compares bytes, not checksums.
 fn holds(file: &File, slot: &Slot, content: &[u8]) -> io::Result<bool> {
     if slot.length != content.len() as u64 {
         return Ok(false);
     }
     let mut rest = content;
     read::read(file, slot.offset, slot.length, &mut Vec::new(), |stored| {
-        let (piece, behind) = rest.split_at(stored.len());
-        rest = behind;
+        let (piece, after) = rest.split_at(stored.len());
+        rest = after;
         Ok(stored == piece)
     })
 }
@@ -144,7 +144,7 @@ struct Receiving<'a> {
     chunk: &'a Chunk<'a>,
     crc32c: u32,
     records: StateHead,
-    /// The upload's, without the grid if that is void.
+    /// The upload's shape, without the grid if that is void.
     shape: Shape,
     data: File,
     /// Whether the chunk is to survive power loss.
@@ -171,8 +171,9 @@ impl<'a> Receiving<'a> {
         let number = self.chunk.chunk_number;
         let held = self.upload.slot_in(&self.records, number)?;
         let known_on_disk = held.tag == Tag::SYNCED;
-        // At level `chunk`, if bytes are not known to be on disk, a call that died recorded them, or a call at another
-        // level. At the tail the records on disk decide which chunk may have a place.
+        // At level `chunk`, a record that is not marked as synced is from a call that died, or from a lower level. So
+        // the chunk is confirmed first. In doubt the same holds for a place at the tail, because the records on disk
+        // decide which chunk may have it.
         let length = self.chunk.content.len() as u64;
         let wants_room = self.shape.place(&held, number, length) == Place::Tail;
         let doubt = self.records.doubt() && (self.durable || wants_room);
@@ -200,9 +201,9 @@ impl<'a> Receiving<'a> {
         self.upload.content(&self.records)
     }
 
-    /// At level `chunk`: puts the recorded chunk on disk, and then the record. Until the record says that it is synced,
+    /// At level `chunk`: syncs the recorded chunk, and then the record. Until the record says that the chunk is synced,
     /// its sync may have failed: the kernel reports a failure once, perhaps to a call that is killed then. False if the
-    /// disk has other bytes, although syncing succeeded.
+    /// disk has other bytes, although the sync succeeded.
     fn secure(&self, slot: &Slot) -> Result<bool> {
         if let Err(error) = self.upload.dir.sync_file(DATA, &self.data) {
             self.upload.doubt()?;
@@ -216,8 +217,8 @@ impl<'a> Receiving<'a> {
         self.secure_record(&Slot { tag: Tag::SYNCED, ..*slot })
     }
 
-    /// Whether bytes that were synced are on disk. ext4 does not mark blocks as written that it writes for the second
-    /// time from the same pages, after the first time failed. In doubt the bytes are read.
+    /// Whether synced bytes are on disk. After a failed write, ext4 does not mark blocks as written that it writes
+    /// again from the same pages. In doubt the bytes are read.
     fn is_on_disk(&self, slot: &Slot) -> Result<bool> {
         let failed = |error| self.data_error("cannot read back", error);
         if !self.records.doubt() {
@@ -228,8 +229,8 @@ impl<'a> Receiving<'a> {
         on_disk.holds(slot.offset, self.chunk.content).map_err(failed)
     }
 
-    /// At level `chunk`: puts the record of a chunk on disk, after its bytes. Also for a repeated chunk, because the
-    /// call that recorded it may have died before syncing it. False if the disk has other bytes, although syncing
+    /// At level `chunk`: syncs the record of a chunk, after its bytes. A repeated chunk needs this, too, because the
+    /// call that recorded it may have died before the sync. False if the disk has other bytes, although the sync
     /// succeeded.
     fn secure_record(&self, slot: &Slot) -> Result<bool> {
         let (upload, number) = (self.upload, self.chunk.chunk_number);
@@ -250,15 +251,15 @@ impl<'a> Receiving<'a> {
         self.upload.dir.error(&format!("{action} chunk {}:", self.chunk.chunk_number), DATA, error)
     }
 
-    /// Whether just these bytes are there, as far as the page cache shows.
+    /// Whether exactly these bytes are there, as far as the page cache shows.
     fn is_same(&self, held: &Slot) -> Result<bool> {
         let recorded = held.received() && held.crc32c == self.crc32c;
         let found = || holds(&self.data, held, self.chunk.content).map_err(|e| self.data_error("cannot compare", e));
         Ok(recorded && found()?)
     }
 
-    /// Writes the chunk's bytes; answers what its slot is to say, but for checksum and tag. `same` bytes, whose record
-    /// is not trusted, are written again: what the page cache shows may not be what is on the disk.
+    /// Writes the chunk's bytes. Returns its slot, without checksum and tag. Even the `same` bytes are written again if
+    /// their record is not trusted: the disk may have other bytes than the page cache.
     fn write(&self, held: &Slot, same: bool) -> Result<Slot> {
         let (number, length) = (self.chunk.chunk_number, self.chunk.content.len() as u64);
         let place = self.shape.place(held, number, length);
@@ -267,9 +268,9 @@ impl<'a> Receiving<'a> {
             Place::Tail => Tail { upload: self.upload, shape: self.shape, data: &self.data, number }.take(length)?,
         };
         self.upload.forget_progress_with(&self.records, number)?;
-        // The same bytes over themselves leave nothing to clear: if the call dies here, the chunk stays what it was.
+        // Writing the same bytes again needs no clearing: if the call dies here, the chunk is unchanged.
         let in_place = same && slot.offset == held.offset;
-        // A crash must not leave an old record over new bytes. The new place stays on record, so that a chunk that
+        // A crash must not leave an old record over new bytes. The new place is recorded first, so that a chunk that
         // fails there takes no more room when it comes again.
         if place == Place::Tail {
             self.upload.settle_cleared(&self.records, number, held)?;
@@ -286,10 +287,10 @@ impl<'a> Receiving<'a> {
 
     /// Whether all chunks are there, as far as can be told without locks.
     ///
-    /// Up to where the table is full is kept on record, and looking goes on from there: each slot is looked at about
-    /// once in the upload's life, and a call that finds a gap at once looks no further.
+    /// The record says up to which chunk the table is full, and the search continues from there. So each slot is read
+    /// about once in the upload's life, and a call that finds a gap at once reads no further.
     fn received_all(&self, held: &Slot) -> Result<bool> {
-        /// Writing the mark for less than this costs more than looking again.
+        /// Recording fewer chunks than this costs more than reading their slots again.
         const WORTH_WRITING: u64 = 64;
         let upload = self.upload;
         let known = upload.known_full(&self.records);
@@ -298,7 +299,7 @@ impl<'a> Receiving<'a> {
             full += u64::from(slot.received());
             Ok(slot.received())
         })?;
-        // This call may have lowered the mark for the moment its own slot was clear; another may have lowered it more.
+        // This call may have lowered the mark while its own slot was clear, and another call may have lowered it more.
         let lowered = self.records.lowers_full(self.chunk.chunk_number, held);
         let marked = if lowered { upload.records()?.full().map_or(0, |full| full.value) } else { known };
         if full >= marked + WORTH_WRITING && marked >= known.min(self.chunk.chunk_number) {

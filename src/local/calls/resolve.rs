@@ -1,4 +1,4 @@
-//! What a crash left of an upload, brought into one of two states: receiving, or complete.
+//! Brings an upload that a crash left into one of two stages: receiving or complete.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 use crate::rules::verdict::{Verdict, verdict};
 
-/// What a locked upload is.
+/// The result for a locked upload.
 pub(crate) enum Resolved {
-    /// Chunks may come; `data` is there, and of this size.
+    /// Chunks may come; `data` is there, and has this size.
     Receiving { size: u64 },
-    /// The finished file is there, and is what it should be.
+    /// The finished file is there, and was checked if its record is not trusted.
     Complete(StageRecord),
 }
 
-/// Finishes what a crash interrupted. Checks a finished file that is not trusted, and after a failed sync the chunks.
-/// Returns the state of the upload then, and the records that say so.
+/// Finishes the steps that a crash interrupted. Checks a finished file that is not trusted and, after a failed sync,
+/// the chunks. Returns the result, and the records from which it follows.
 pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)> {
     let mut confirmed = false;
     loop {
@@ -35,7 +35,7 @@ pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)
         let judged = verdict(record, upload.trust, |name| {
             let found = upload.dir.file_size(name)?;
             if name == DATA && found.is_none() && upload.dir.open_file(DATA)?.is_some() {
-                return Err(upload.dir.error("cannot use (it is no regular file)", DATA, errno(libc::EBADMSG)));
+                return Err(upload.dir.error("cannot use (it is not a regular file)", DATA, errno(libc::EBADMSG)));
             }
             size = found.unwrap_or(size);
             Ok(found.is_some())
@@ -51,7 +51,7 @@ pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)
             }
             Verdict::Renamed => upload.dir.rename(FILE, DATA)?,
             Verdict::Unmarked => {
-                // The tag of the stage *receiving* says nothing of the copy.
+                // The tag of the stage *receiving* says nothing about the copy.
                 let tag = if record.stage == Stage::Receiving { Tag::UNKNOWN } else { record.tag };
                 upload.write_stage(StageRecord { stage: Stage::Ordered, tag, ..record })?;
             }
@@ -83,14 +83,14 @@ pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)
     }
 }
 
-/// `None` if the file turned out to be damaged: the upload is then receiving again, without the damaged chunks.
+/// `None` if the file is damaged: then the upload is receiving again, without the damaged chunks.
 fn check_finished(
     upload: &LockedUpload<'_>,
     records: &StateHead,
     record: StageRecord,
     file: &File,
 ) -> Result<Option<StageRecord>> {
-    // Of the file that was opened: its owner may be taking it away by its name.
+    // The size of the open file: its owner may be taking the name away.
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
     let right_size = size == upload.header.shape.total_size;
     if right_size && upload.content(records).trusts(record.tag) {
@@ -107,12 +107,12 @@ fn check_finished(
     };
     if whole && right_size {
         if !records.doubt() && upload.trust.is_of_this_boot(record.tag) {
-            // The kernel does not tell the volume. What was read is in memory now, and the mark tells how long it stays
-            // there.
+            // The kernel does not tell the volume. The bytes that were read are in memory now, and the mark shows how
+            // long they stay there.
             sys::mark_resident(&upload.state, true);
             return Ok(Some(record));
         }
-        // After the sync it need not be read again, through any mount.
+        // After the sync the file need not be read again, through any mount.
         return sync_finished(upload, record).map(Some);
     }
     reopen(upload)?;
@@ -121,40 +121,40 @@ fn check_finished(
     Ok(None)
 }
 
-/// Power loss took the copy that was in order, and kept `data`. Each slot may tell where its chunk lies in the one or
-/// in the other, so two chunks may have the same place: none is trusted.
+/// Power loss lost the copy in order, and kept `data`. Each slot may have its chunk's place in either file, so two
+/// chunks may have the same place: none is trusted.
 fn lose_all_chunks(upload: &LockedUpload<'_>) -> Result<()> {
     upload.for_each_slot(0, |number, _| upload.write_slot(number, &Slot::default()).map(|()| true))?;
     upload.write_tail(upload.header.shape.tail_start(), upload.trust.tag())?;
     upload.write_full(0)?;
-    // Off the disk before chunks are given places again.
+    // The old slots must leave the disk before chunks are given places again.
     upload.sync_state()?;
     upload.reach("lost:cleared")?;
     let (stage, tag) = (Stage::Receiving, upload.trust.tag());
     upload.write_stage(StageRecord { stage, crc32c: 0, tag, grid_is_void: false })
 }
 
-/// Marks a complete upload as receiving again. Its chunks lie in order now, no longer on a grid.
+/// Marks a complete upload as receiving again. Its chunks lie in order now, not on a grid.
 fn reopen(upload: &LockedUpload<'_>) -> Result<()> {
-    // A copy that was begun is one of the file as it was.
+    // A copy to a destination that was begun has the old bytes.
     claim_record::discard(&upload.dir)?;
-    // While chunks come in, the slots on disk must be of this file, not of the one before a rewrite.
+    // Before chunks come, the slots on disk must be those of this file, not of the one before a rewrite.
     confirm::secure_state(upload)?;
-    // Places may reach beyond the file's end, so the next chunk at the tail has to look at all of them.
+    // Places may reach beyond the file's end, so the next chunk at the tail must read all of them.
     upload.write_tail(upload.header.shape.total_size, Tag::UNKNOWN)?;
     let (stage, tag) = (Stage::Receiving, upload.trust.tag());
     upload.write_stage(StageRecord { stage, crc32c: 0, tag, grid_is_void: true })?;
     upload.reach("reopen:marked")
 }
 
-/// Only for those who read or cut it: mostly `data` is just renamed.
+/// Opens `data` for a caller that reads or cuts it. Mostly `data` is only renamed.
 pub(crate) fn open_data(upload: &LockedUpload<'_>) -> Result<File> {
     upload.dir.open_file(DATA)?.ok_or_else(|| upload.vanished())
 }
 
-/// Reads the chunks in `file` whose records are not trusted (or all of them) against their checksums. Those that pass
-/// get the present tag, one by one, so that a check that is cut off goes on where it stopped; those that fail are
-/// cleared. Says whether all chunks are there.
+/// Compares the chunks in `file` whose records are not trusted (or all chunks) with their checksums. Chunks that pass
+/// get the present tag, one by one, so that an interrupted check continues where it stopped. Chunks that fail are
+/// cleared. Returns whether all chunks are there.
 pub(crate) fn check(upload: &LockedUpload<'_>, name: &CStr, file: &File, trust_records: bool) -> Result<bool> {
     let mut whole = true;
     let mut buffer = Vec::new();
@@ -165,7 +165,7 @@ pub(crate) fn check(upload: &LockedUpload<'_>, name: &CStr, file: &File, trust_r
             let crc32c = read::checksum(file, slot.offset, slot.length, &mut buffer, |_| Ok(()))
                 .map_err(|error| upload.dir.error(&format!("cannot read chunk {number} in"), name, error))?;
             if crc32c == Some(slot.crc32c) {
-                // Where the kernel tells no tag there is nothing new to write.
+                // Where the kernel does not tell boot or volume, the tag may be the same.
                 if slot.tag != upload.trust.tag() {
                     upload.write_slot(number, &Slot { tag: upload.trust.tag(), ..slot })?;
                 }

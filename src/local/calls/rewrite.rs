@@ -1,8 +1,8 @@
-//! Bringing chunks that did not arrive in place into order.
+//! Brings chunks that do not lie in order into order.
 //!
-//! They are copied one by one into the file `ordered`, and how far that has come is on record: a rewrite that is cut
-//! off goes on where it stopped. When all are copied, the phase says so, `data` is dropped, the slots are set to where
-//! the chunks lie now, and `ordered` becomes the finished file.
+//! The chunks are copied one by one into the file `ordered`. The progress is recorded, so an interrupted rewrite
+//! continues where it stopped. When all are copied, the stage *ordered* is recorded and `data` is removed. Then the
+//! slots are set to the new places, and `ordered` becomes the finished file.
 
 use std::fs::File;
 use std::io;
@@ -21,16 +21,16 @@ use crate::rules::format::records::{Progress, Stage, StageRecord};
 use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 
-/// Extents can be shared where both ends lie on blocks of the file system; all of those it runs on have blocks of at
-/// most this size or a divisor of it.
+/// Extents can be shared where both ends lie on block boundaries. The blocks of all supported file systems are of this
+/// size, or of a size that divides it.
 const SHARED_BLOCK: u64 = 4096;
 
-/// Under all slots, with all chunks there. Leaves the upload complete, or, answering `None`, without a chunk that
-/// turned out damaged.
+/// Called with all slots locked and all chunks there. Completes the upload. `None` if a chunk is damaged: it is missing
+/// now.
 pub(crate) fn rewrite(upload: &LockedUpload<'_>, data: &File) -> Result<Option<StageRecord>> {
     let (ordered, done) = start(upload)?;
     match copy(upload, data, &ordered, done) {
-        // The disk is full: what could not be finished does not stay in the way of others.
+        // The disk is full. The unfinished copy is removed, because other uploads may need its room.
         Err(error @ Error::NoSpace { .. }) => {
             upload.forget_progress()?;
             upload.dir.remove(ORDERED)?;
@@ -44,13 +44,13 @@ pub(crate) fn rewrite(upload: &LockedUpload<'_>, data: &File) -> Result<Option<S
     if durable {
         upload.doubt()?;
         if let Err(error) = upload.dir.sync_file(ORDERED, &ordered) {
-            // The kernel reports a failed write-back once and then forgets it: everything is copied again.
+            // The kernel reports a failed write-back once and then forgets it. So everything is copied again.
             upload.forget_progress()?;
             upload.dir.remove(ORDERED)?;
             return Err(error);
         }
         upload.sync_state()?;
-        // Its name must not be lost when `data` is dropped.
+        // The name `ordered` must not be lost when `data` is removed.
         upload.dir.sync_names()?;
     }
     let tag = upload.trust.tag();
@@ -59,14 +59,14 @@ pub(crate) fn rewrite(upload: &LockedUpload<'_>, data: &File) -> Result<Option<S
     finish(upload, tag).map(Some)
 }
 
-/// Whether a rewrite may have begun, and left `ordered`. That none has is on record from the beginning until there is
-/// such a file, in the same sector as the phase: if what the phase says is of this boot and volume, so is that.
+/// Whether a rewrite may have begun, and left `ordered`. The record that none has begun stays from the upload's first
+/// write until `ordered` is made. It lies in the same sector as the stage, so it is trusted if the stage's tag is.
 pub(crate) fn may_have_begun(upload: &Upload<'_>, records: &StateHead) -> bool {
     let trusted = records.stage().is_some_and(|record| upload.trust.trusts(record.tag));
     !(trusted && records.no_rewrite_yet())
 }
 
-/// The file to copy into, and where to go on.
+/// The file to copy into, and the progress.
 fn start(upload: &LockedUpload<'_>) -> Result<(File, Progress)> {
     let size = upload.dir.file_size(ORDERED)?;
     let begun = match upload.records()?.rewrite() {
@@ -86,7 +86,7 @@ fn start(upload: &LockedUpload<'_>) -> Result<(File, Progress)> {
     match begun {
         Some(begun) => Ok(begun),
         None => {
-            // In this order: the next call, through any mount, must not take the old progress for the new file's.
+            // The progress is forgotten first: the next call, through any mount, must not apply it to the new file.
             upload.forget_progress()?;
             upload.dir.remove(ORDERED)?;
             let ordered = upload.dir.create_file(ORDERED, upload.home.options().file_mode)?;
@@ -96,7 +96,7 @@ fn start(upload: &LockedUpload<'_>) -> Result<(File, Progress)> {
     }
 }
 
-/// Copies what is left. False if a chunk failed its checksum: it is missing now.
+/// Copies the remaining chunks. False if a chunk failed its checksum: it is missing now.
 fn copy(upload: &LockedUpload<'_>, data: &File, ordered: &File, done: Progress) -> Result<bool> {
     let (mut whole, mut offset, mut share) = (true, done.offset, true);
     let mut buffer = Vec::new();
@@ -117,7 +117,7 @@ fn copy(upload: &LockedUpload<'_>, data: &File, ordered: &File, done: Progress) 
     Ok(whole)
 }
 
-/// Copies one chunk and answers its checksum, `None` if `data` ends before it.
+/// Copies one chunk and returns its checksum; `None` if `data` ends before it.
 fn copy_chunk(
     data: &File,
     slot: &Slot,
@@ -127,7 +127,7 @@ fn copy_chunk(
     share: &mut bool,
 ) -> io::Result<Option<u32>> {
     let aligned = [slot.offset, to, slot.length].iter().all(|n| n % SHARED_BLOCK == 0);
-    // Nothing is written where extents are shared; the bytes are read for their checksum all the same.
+    // If extents are shared, nothing is written. The bytes are still read for their checksum.
     let shared = *share
         && aligned
         && slot.length > 0
@@ -142,12 +142,12 @@ fn copy_chunk(
     })
 }
 
-/// Under all slots, with the phase ordered: from the mark to the finished file, whose bytes were written under `tag`.
+/// From the stage *ordered* to the finished file, whose bytes were written under `tag`. Called with all slots locked.
 /// May be repeated from any point.
 pub(crate) fn finish(upload: &LockedUpload<'_>, tag: Tag) -> Result<StageRecord> {
-    // The mark, at every level, whichever call made it: slots of the new file on a disk that knows of the old one only
-    // would give two chunks one place. The slots are synced with it: the chunks' lengths are nowhere else without
-    // `data`.
+    // The stage must be on disk, at every level. Otherwise the disk could have slots of the new file and know only the
+    // old one, and two chunks could have one place. The slots are synced, too: without `data`, the chunks' lengths are
+    // nowhere else.
     confirm::secure_state(upload)?;
     upload.dir.remove(DATA)?;
     upload.reach("rewrite:dropped")?;
@@ -164,15 +164,15 @@ pub(crate) fn finish(upload: &LockedUpload<'_>, tag: Tag) -> Result<StageRecord>
     Ok(record)
 }
 
-/// Sets the slots to where the chunks lie in the new file, whose bytes were written under `tag`. Answers the CRC-32C of
-/// all. May be repeated, as power loss can keep a mark that comes after it, and not all of the slots; what a check
-/// found since, whole or damaged, stays.
+/// Sets the slots to the chunks' places in the new file, whose bytes were written under `tag`. Returns the CRC-32C of
+/// all. May be repeated, because power loss can keep a later mark and lose some slots. The results of a check since
+/// then, whole or damaged, stay.
 pub(crate) fn move_slots(upload: &LockedUpload<'_>, tag: Tag) -> Result<u32> {
     let (mut offset, mut lost) = (0_u64, false);
     let mut crc = Combined::new();
     upload.for_each_slot(0, |number, slot| {
         let damaged = !slot.received() && slot.offset == offset && slot.capacity > 0;
-        // Power loss can take records, too: after a missing one it is unknown where the next chunk begins.
+        // Power loss can lose slots, too. After a lost slot it is unknown where the next chunk begins.
         lost |= !slot.received() && !damaged;
         let moved = Slot { offset, capacity: slot.length, tag, ..slot };
         let checked = Slot { tag: upload.trust.tag(), ..moved };

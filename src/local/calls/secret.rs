@@ -1,4 +1,4 @@
-//! The secret of a store, with which upload keys become uids.
+//! The secret of a store, from which the uids of upload keys are derived.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -14,22 +14,22 @@ use crate::local::home::{Home, random_uid};
 use crate::rules::keys;
 use crate::rules::keys::SECRET_SIZE;
 
-/// The uid of the upload with this key, of this handle's owner. Makes the store's secret if need be.
+/// The uid of this owner's upload with this key. Makes the store's secret if necessary.
 pub(crate) fn uid_for_key(home: &Home, key: &[u8]) -> Result<Uid> {
     keys::validate_key(home.owner(), key)?;
     Ok(keys::uid_for_key(&secret(home)?, home.owner(), key))
 }
 
-/// The same, unless the store has no secret yet: then there is no upload with a key in it either.
+/// The uid of this owner's upload with this key; `None` if the store has no secret yet, and so no upload with a key.
 pub(crate) fn known_uid_for_key(home: &Home, root: Root, key: &[u8]) -> Result<Option<Uid>> {
     let secret = read_secret(root, &secret_path(home))?;
     Ok(secret.map(|secret| keys::uid_for_key(&secret, home.owner(), key)))
 }
 
-/// The store's own secret, made when it is first needed.
+/// The store's own secret. It is made when it is first needed.
 ///
-/// It lies beside the uploads. An outside cleaner may remove it when it was not used for long; then it is made again,
-/// and keys lead to other uploads from there on. Using it keeps it.
+/// It lies in the store's directory. A cleaner outside this library may remove it if it was not used for long. Then a
+/// new secret is made, and keys lead to new uploads. Each use updates its time, so that the cleaner keeps it.
 fn secret(home: &Home) -> Result<[u8; SECRET_SIZE]> {
     let path = secret_path(home);
     if let Some(root) = home.examine_root_and_owner()?
@@ -38,7 +38,7 @@ fn secret(home: &Home) -> Result<[u8; SECRET_SIZE]> {
         return Ok(secret);
     }
     let root = home.examine_or_make_root()?;
-    // Who makes it excludes the others, and looks again: the first one's stands.
+    // The call that gets the lock reads again: another call may have made the secret meanwhile.
     let directory = Directory::open(home.root().to_owned())?
         .ok_or_else(|| Error::os("cannot open", home.root(), errno(libc::ENOENT)))?;
     let _exclusive = directory.lock_exclusively()?;
@@ -47,12 +47,12 @@ fn secret(home: &Home) -> Result<[u8; SECRET_SIZE]> {
     }
     let secret: [u8; SECRET_SIZE] = sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?;
     let write = |new: &Path| -> io::Result<()> {
-        // A call that was killed here left this file. A file of another user may have to stay.
+        // A killed call may have left this file. It may stay if it belongs to another user.
         let _ = std::fs::remove_file(new);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         file.set_permissions(Permissions::from_mode(home.options().state_mode()))?;
         file.write_all_at(&secret, 0)?;
-        // Keys that clients hold lead to uploads through it, so it is synced at every level.
+        // The keys that clients hold depend on the secret, so it is synced at every level.
         file.sync_all()?;
         std::fs::rename(new, &path)
     };
@@ -70,7 +70,7 @@ fn secret_path(home: &Home) -> PathBuf {
     home.root().join(format!("{}secret", home.options().prefix))
 }
 
-/// `None` if there is none, or what is there is not whole.
+/// `None` if there is no secret, or the file is not whole.
 fn read_secret(root: Root, path: &Path) -> Result<Option<[u8; SECRET_SIZE]>> {
     let Some((file, status)) = root.open_record(path, OpenOptions::new().read(true))? else { return Ok(None) };
     if status.size != SECRET_SIZE as u64 {

@@ -1,4 +1,4 @@
-//! Making a finished file as durable as it has been promised to be.
+//! Makes a finished file as durable as its level requires.
 
 use crate::api::error::Result;
 use crate::api::options::Durability;
@@ -10,12 +10,12 @@ use crate::rules::format::layout::FILE;
 use crate::rules::format::records::StageRecord;
 use crate::rules::tag::Tag;
 
-/// Whether a finished file with this tag is as durable as it has been promised to be.
+/// Whether a finished file with this tag is as durable as its level requires.
 pub(crate) fn secured(upload: &Upload<'_>, records: &StateHead, tag: Tag) -> bool {
     tag == Tag::SYNCED || upload.level(records) < Durability::Complete
 }
 
-/// Makes a finished file as durable as it has been promised to be; the call that did the rename may have died before.
+/// Makes a finished file as durable as its level requires. The call that renamed it may have died before its sync.
 pub(crate) fn secure(upload: &LockedUpload<'_>, records: &StateHead, record: StageRecord) -> Result<StageRecord> {
     if secured(upload, records, record.tag) {
         return Ok(record);
@@ -24,7 +24,7 @@ pub(crate) fn secure(upload: &LockedUpload<'_>, records: &StateHead, record: Sta
     sync_finished(upload, record)
 }
 
-/// Syncs a finished file and everything that leads to it, and says so on record.
+/// Syncs a finished file and everything that leads to it, and records that.
 pub(crate) fn sync_finished(upload: &LockedUpload<'_>, record: StageRecord) -> Result<StageRecord> {
     upload.doubt()?;
     if let Some(file) = upload.dir.open_file(FILE)? {

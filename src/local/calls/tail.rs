@@ -1,8 +1,8 @@
-//! The tail of `data`: where chunks go that have no place on the grid.
+//! The tail of `data`: the places of chunks that have no place on the grid.
 //!
-//! Places are taken one after the other until twice the declared size is reached. Then free room between the chunks is
-//! used. If replaced chunks have left it in scattered pieces, the other chunks are moved together. Whatever was sent
-//! before, the chunks of a right file always find room in the end.
+//! Places are taken one after the other until twice the declared size is reached. Then gaps between the chunks are
+//! used. If replaced chunks have left only scattered gaps, the other chunks are moved together. So the chunks of a
+//! right file always find room, whatever was sent before.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::rules::format::layout::DATA;
 use crate::rules::placement::{Shape, Slot};
 use crate::rules::tag::Tag;
 
-/// How many places are in memory at once. For more places the table is read several times.
+/// The most places in memory. For more places the table is read several times.
 const AT_ONCE: usize = 1 << 15;
 
 /// The tail, for a chunk that looks for a place there under the lock of its slot.
@@ -40,12 +40,12 @@ struct Held {
     length: u64,
 }
 
-/// Some of the other chunks' places, in the order of their offsets.
+/// Some of the other chunks' places, ordered by offset.
 struct Places {
     held: Vec<Held>,
-    /// Whether there are others after them.
+    /// Whether there are more places after these.
     more: bool,
-    /// How long all the other chunks in the tail are together.
+    /// The length of all other chunks in the tail together.
     taken: u64,
     /// The end of the last place on record.
     end: u64,
@@ -57,13 +57,13 @@ enum Room {
         offset: u64,
         end: u64,
     },
-    /// There is enough, but not in one piece.
+    /// There is enough room, but not in one gap.
     Scattered,
     Full,
 }
 
 impl Tail<'_> {
-    /// Takes `length` bytes at the tail of `data`. They are on record as the chunk's place before another chunk looks
+    /// Takes `length` bytes at the tail of `data`. They are recorded as the chunk's place before another chunk looks
     /// for a place.
     pub(crate) fn take(&self, length: u64) -> Result<Slot> {
         let (upload, number) = (self.upload, self.number);
@@ -72,9 +72,10 @@ impl Tail<'_> {
         let mark = upload.records()?.tail();
         let end = match mark {
             Some(mark) if upload.trust.trusts(mark.tag) => mark.value.max(start),
-            // Where the kernel does not tell the boot, the mark may be of this boot.
+            // Where the kernel does not tell boot or volume, the mark may be of this boot. Then the disk may still
+            // record places below it.
             Some(mark) if mark.tag == upload.trust.tag() => self.end_of_places(start)?.max(mark.value),
-            // After power loss the mark may be older or newer than the slots: the tail is after all of them.
+            // After power loss the mark may be older or newer than the slots. So the end is computed from all slots.
             _ => self.end_of_places(start)?,
         };
         let asked = end.saturating_add(length);
@@ -84,8 +85,7 @@ impl Tail<'_> {
             self.room(length)?.ok_or(Error::LimitExceeded { limit: "data_size", value: limit, asked })?
         };
         if asked > limit || mark.is_none_or(|mark| mark.tag != upload.trust.tag()) {
-            // Another chunk may have had this place before. That record must be off the disk before this chunk gets the
-            // place.
+            // Another chunk may have had this place. That record must leave the disk before this chunk gets the place.
             self.sync_places()?;
         }
         let slot = Slot { offset, length, capacity: length, ..Slot::default() };
@@ -95,8 +95,8 @@ impl Tail<'_> {
         Ok(slot)
     }
 
-    /// Puts the table on disk. Also what a call could not sync that died of it: such pages count as clean until one of
-    /// their slots is written again.
+    /// Syncs the table, including pages that a dead call could not sync. The kernel counts such pages as clean until
+    /// one of their slots is written again.
     fn sync_places(&self) -> Result<()> {
         const PAGE: u64 = 4096;
         let (upload, mut written) = (self.upload, None);
@@ -125,10 +125,11 @@ impl Tail<'_> {
         Ok(end)
     }
 
-    /// Room that is no other chunk's place, and the end of the last place then.
+    /// Room that is not another chunk's place, and the new end of the last place.
     ///
-    /// A call moves the chunks a few times at most: a client that scatters small ones could make it move each by a
-    /// byte, as often as there are chunks. What has moved stays where it is, and the next call goes on from there.
+    /// One call moves the chunks only a few times. A client that scatters small chunks could otherwise make it move
+    /// each chunk by a byte, as often as there are chunks. Moved chunks stay where they are, and the next call
+    /// continues from there.
     fn room(&self, length: u64) -> Result<Option<(u64, u64)>> {
         const ROUNDS: u32 = 16;
         let mut given_up = false;
@@ -142,17 +143,17 @@ impl Tail<'_> {
                 self.give_up_own_place()?;
                 given_up = true;
             }
-            // The disk must no longer record the places that were left, before other chunks move there.
+            // The places that chunks left must leave the disk before other chunks move there.
             self.sync_places()?;
             if !self.move_down()? {
-                break; // calls on other chunks are in the way
+                break; // other calls hold the slots that would have to move
             }
         }
         Ok(None)
     }
 
-    /// Looks for the first gap that is large enough. If the chunks cannot all belong to the right file, this reads the
-    /// table once.
+    /// Looks for the first gap that is large enough. If the chunks cannot all belong to the right file, the table is
+    /// read only once.
     fn look(&self, length: u64) -> Result<Room> {
         let start = self.shape.tail_start();
         let mut places = self.places(start)?;
@@ -189,7 +190,7 @@ impl Tail<'_> {
         let held = &mut places.held;
         self.upload.for_each_slot(0, |number, slot| {
             let (offset, end) = (slot.offset, slot.end());
-            // The chunk's own place counts, too: the disk records it until `state` is synced again.
+            // The chunk's own place counts, too, because the disk records it until `state` is synced again.
             places.end = places.end.max(end);
             if number == self.number || end <= start || slot.capacity == 0 {
                 return Ok(true);
@@ -211,20 +212,21 @@ impl Tail<'_> {
         Ok(places)
     }
 
-    /// Clears the chunk's own place, which may be in the way. Its bytes are about to be replaced.
+    /// Gives up the chunk's own place, which other chunks may need. Its bytes are about to be replaced.
     fn give_up_own_place(&self) -> Result<()> {
         let held = self.upload.slot(self.number)?;
         self.upload.clear_slot(&self.upload.records()?, self.number, &held, &Slot::default())
     }
 
-    /// Moves each chunk into a lower gap, if one is large enough, and takes from each chunk the room that it does not
-    /// use. True if room was gained.
+    /// Moves each chunk into a lower gap, if one is large enough. Takes from each chunk the room that it does not use.
+    /// True if room was gained.
     ///
-    /// If none was gained, each gap is smaller than every chunk after it. So the gaps are together smaller than the
-    /// chunks, and the last chunk ends before twice the length of all. After it, twice what is missing of the declared
-    /// size is free.
+    /// If none was gained, each gap is smaller than every chunk after it. So the gaps together are smaller than the
+    /// chunks together, and the last chunk ends before twice the length of all chunks. After it, twice the missing part
+    /// of the declared size is free.
     fn move_down(&self) -> Result<bool> {
-        // Gaps by size. A place that is left in this pass is no gap yet: the disk may still record it as a chunk's.
+        // Gaps by size. A place that a chunk leaves in this pass is not a gap yet: the disk may still record it as the
+        // chunk's.
         let mut gaps = BTreeSet::new();
         let (mut end, mut gained) = (self.shape.tail_start(), false);
         loop {
@@ -251,7 +253,7 @@ impl Tail<'_> {
         }
     }
 
-    /// Takes from another chunk the room that it does not use, if no call is working on it.
+    /// Takes from another chunk the room that it does not use, unless a call is working on the chunk.
     fn trim(&self, held: &Held) -> Result<bool> {
         if held.end - held.offset <= held.length {
             return Ok(false);
@@ -263,14 +265,14 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Moves another chunk to a free place, if no call is working on it. The chunk is read and compared with its
-    /// checksum, so it may be of another boot or volume. A chunk that fails is missing from here on, and leaves its
-    /// place as well.
+    /// Moves another chunk to a free place, unless a call is working on it. The chunk is compared with its checksum, so
+    /// its record may be of another boot or volume. A chunk that fails is missing from here on, and gives up its place
+    /// as well.
     fn relocate(&self, held: &Held, to: u64) -> Result<bool> {
         let upload = self.upload;
         let Some((_lock, slot)) = self.lock_other(held)? else { return Ok(false) };
         let records = upload.records()?;
-        // In doubt it would have to be read past the page cache.
+        // In doubt the chunk would have to be read past the page cache.
         if !slot.received() || slot.length != held.length || records.doubt() {
             return Ok(false);
         }
@@ -300,12 +302,13 @@ impl Tail<'_> {
         Ok(true)
     }
 
-    /// Locks another chunk's slot without waiting, because the order of locks forbids waiting here.
+    /// Locks another chunk's slot without waiting: the order of locks forbids waiting here.
     fn try_lock(&self, number: u64) -> Result<Option<Lock<'_>>> {
         Lock::try_slot(&self.upload.state, number).map_err(|error| self.upload.state_error("cannot lock", error))
     }
 
-    /// The same for a chunk with this place. `None` if a call is working on the chunk, or has given it another place.
+    /// Locks the slot of another chunk with this place. `None` if a call is working on the chunk, or has given it
+    /// another place.
     fn lock_other(&self, held: &Held) -> Result<Option<(Lock<'_>, Slot)>> {
         let Some(lock) = self.try_lock(held.number)? else { return Ok(None) };
         let slot = self.upload.slot(held.number)?;

@@ -1,4 +1,4 @@
-//! Reading the stored bytes again, to find what the disk did not keep.
+//! Reads the stored bytes again, to find damage.
 
 use std::fs::File;
 
@@ -29,13 +29,13 @@ pub(crate) fn verify(upload: &Upload<'_>) -> Result<Verification> {
                 upload.dir.touch();
                 return Ok(verified);
             }
-            // Between two phases, or it came into another one meanwhile.
+            // The upload is between two stages, or its stage changed meanwhile.
             None => complete::settle(upload)?,
         }
     }
 }
 
-/// What was found so far.
+/// The findings so far.
 struct Found {
     checked: u64,
     damaged_count: u64,
@@ -61,8 +61,8 @@ impl Found {
     }
 }
 
-/// Chunk by chunk, each under the lock of its slot: chunks go on coming in meanwhile. `None` if the upload is no longer
-/// receiving.
+/// Verifies chunk by chunk, each under the lock of its slot, so that other chunks can come meanwhile. `None` if the
+/// upload is no longer receiving.
 fn verify_receiving(upload: &Upload<'_>) -> Result<Option<Verification>> {
     let (mut found, mut receiving) = (Found::new(), true);
     let mut buffer = Vec::new();
@@ -70,7 +70,7 @@ fn verify_receiving(upload: &Upload<'_>) -> Result<Option<Verification>> {
         if !seen.received() {
             return Ok(true);
         }
-        // A completer that waits goes first.
+        // The present records show a waiting completer, which goes first.
         let _slot = upload.lock_slot(&upload.records()?, number)?;
         let records = upload.records()?;
         let stage = upload.stage_of(&records)?.stage;
@@ -95,18 +95,19 @@ fn verify_receiving(upload: &Upload<'_>) -> Result<Option<Verification>> {
     Ok(receiving.then(|| found.answer(Phase::Receiving)))
 }
 
-/// Nothing is changed: what to do about a damaged file is its owner's to decide.
+/// Changes nothing: the file's owner decides what happens to a damaged file.
 fn verify_finished(upload: &Upload<'_>, file: &File) -> Result<Verification> {
     let failed = |number, error| upload.dir.error(&format!("cannot read chunk {number} in"), FILE, error);
     let mut found = Found::new();
     let (mut buffer, mut end) = (Vec::new(), 0_u64);
     let size = file.metadata().map_err(|error| upload.dir.error("cannot examine", FILE, error))?.len();
     upload.for_each_slot(0, |number, slot| {
-        // In order, whatever the slots say: after power loss they may tell where the chunks lay before a rewrite.
+        // The chunks lie in order, whatever the slots say. After power loss the slots may have the places from before a
+        // rewrite.
         let crc32c = read::checksum(file, end, slot.length, &mut buffer, |_| Ok(())).map_err(|e| failed(number, e))?;
-        // One that a check has found damaged keeps its place.
+        // A chunk that a check found damaged keeps its place.
         end = end.saturating_add(if slot.received() { slot.length } else { slot.capacity });
-        // Appended bytes belong to no chunk: the last chunk is reported for them.
+        // Appended bytes belong to no chunk, so the last chunk is reported as damaged.
         let too_long = number + 1 == upload.chunk_count() && size > end;
         found.add(number, !slot.received() || crc32c != Some(slot.crc32c) || too_long);
         Ok(true)

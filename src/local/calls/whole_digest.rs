@@ -1,4 +1,4 @@
-//! The checksum of the whole file that the first chunk declared.
+//! Compares the whole file with the checksums that the first chunk declared.
 
 use std::fs::File;
 
@@ -11,16 +11,15 @@ use crate::local::upload::locked::LockedUpload;
 use crate::rules::format::layout::DATA;
 use crate::rules::format::records::Hashing;
 
-/// Compares the whole file with what was declared of it; opens `data` if it has to be read. All chunks are there, in any
-/// order. False if a chunk that was read is not what was received: it is missing from here on.
+/// Compares the whole file with its declared checksums. Opens `data` only if it must be read. All chunks are there, in any
+/// order. False if a chunk that was read does not have its own checksum: it is missing from here on.
 ///
-/// How far it has come is kept on record, so that a check that is cut off goes on where it stopped, and one that was
-/// done is not done again.
+/// The progress is recorded. So an interrupted check continues where it stopped, and a finished one is not repeated.
 pub(crate) fn check_whole(upload: &LockedUpload<'_>, data: impl Fn() -> Result<File>, crc32c: u32) -> Result<bool> {
     let expected = &upload.header.expected;
     let differs = |name| {
         let uid = upload.uid.shown();
-        Err(Error::ChecksumMismatch(format!("the file of upload {uid} does not have the {name} that was declared")))
+        Err(Error::ChecksumMismatch(format!("the file of upload {uid} does not have the declared {name}")))
     };
     if expected.crc32c.is_some_and(|expected| expected != crc32c) {
         return differs("crc32c");
@@ -32,10 +31,11 @@ pub(crate) fn check_whole(upload: &LockedUpload<'_>, data: impl Fn() -> Result<F
     }
 }
 
-/// The SHA-256 of all chunks in order. `None` if a chunk does not have its own checksum: then the hash would say that the
-/// file is wrong, and not where. Pages that the kernel could not write back may be gone without a report.
+/// The SHA-256 of all chunks in order. `None` if a chunk does not have its own checksum: the hash would show that the file
+/// is wrong, but not where. The kernel may have dropped pages that it could not write back.
 fn hash(upload: &LockedUpload<'_>, data: &File) -> Result<Option<[u8; 32]>> {
-    /// Progress is recorded after so many bytes: about as long as a system call takes, a thousand times.
+    /// Progress is recorded each time after this many bytes. Hashing them takes about a thousand times as long as a
+    /// system call.
     const WORTH_RECORDING: u64 = 4 << 20;
     let content = upload.content(&upload.records()?);
     let begun = upload.hashing()?.filter(|done| content.trusts(done.tag));
@@ -74,8 +74,8 @@ fn hash(upload: &LockedUpload<'_>, data: &File) -> Result<Option<[u8; 32]>> {
 mod tests {
     use super::*;
 
-    /// It is on disk: should another version of the library have another, its progress must not be taken for this
-    /// one's.
+    /// The hash's state is on disk. If another version of the library had another format, its progress must not be
+    /// used.
     #[test]
     fn the_state_of_the_hash_is_what_it_was() {
         let state = Sha256::new_with_prefix([b'a'; 70]).serialize();
