@@ -18,7 +18,7 @@ use crate::rules::format::records::{Stage, StageRecord};
 /// Brings an upload that a crash left between two stages into one of them. Syncs a finished file as its level requires.
 pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
     let upload = upload.lock_all()?;
-    match resolve(&upload)? {
+    match resolve(&upload, None)? {
         (_, Resolved::Receiving { .. }) => Ok(()),
         (records, Resolved::Complete(record)) => secure(&upload, &records, record).map(|_| ()),
     }
@@ -26,9 +26,10 @@ pub(crate) fn settle(upload: &Upload<'_>) -> Result<()> {
 
 /// Completes the upload, or returns the reason why not.
 pub(crate) fn complete(upload: &LockedUpload<'_>) -> Result<StageRecord> {
-    confirm::notice_eviction(upload, &upload.records()?)?;
+    let records = upload.records_and_slots()?;
+    let mut found = if confirm::notice_eviction(upload, &records)? { None } else { Some(records) };
     loop {
-        match resolve(upload)? {
+        match resolve(upload, found.take())? {
             (records, Resolved::Complete(record)) => return secure(upload, &records, record),
             (records, Resolved::Receiving { size }) => {
                 let table = Table::read(upload, &records)?;

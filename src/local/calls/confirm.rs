@@ -24,18 +24,21 @@ use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 
 /// Sets the doubt if the kernel may have forgotten a failed write-back. Called before a sync whose success is to show
-/// that everything is on disk.
-pub(crate) fn notice_eviction(upload: &LockedUpload<'_>, records: &StateHead) -> Result<()> {
+/// that everything is on disk. True if it set the doubt.
+pub(crate) fn notice_eviction(upload: &LockedUpload<'_>, records: &StateHead) -> Result<bool> {
     let synced = records.stage().is_some_and(|record| record.tag == Tag::SYNCED);
     if synced || records.doubt() || upload.level(records) < Durability::Complete {
-        return Ok(());
+        return Ok(false);
     }
     let evicted = |file: &File| sys::resident(file) == Some(false);
     let mut doubt = evicted(&upload.state);
     for name in [DATA, ORDERED, FILE] {
         doubt |= upload.dir.open_file(name)?.is_some_and(|file| evicted(&file));
     }
-    if doubt { upload.doubt() } else { Ok(()) }
+    if doubt {
+        upload.doubt()?;
+    }
+    Ok(doubt)
 }
 
 /// Syncs `file`, and reads from the disk all its chunks that are not known to be there. Then confirms `state`. True if

@@ -25,11 +25,12 @@ pub(crate) enum Resolved {
 }
 
 /// Finishes the steps that a crash interrupted. Checks a finished file that is not trusted and, after a failed sync,
-/// the chunks. Returns the result, and the records from which it follows.
-pub(crate) fn resolve(upload: &LockedUpload<'_>) -> Result<(StateHead, Resolved)> {
+/// the chunks. Returns the result, and the records from which it follows. `found` are the records with their slots, if
+/// they were read under these locks.
+pub(crate) fn resolve(upload: &LockedUpload<'_>, mut found: Option<StateHead>) -> Result<(StateHead, Resolved)> {
     let mut confirmed = false;
     loop {
-        let records = upload.records_and_slots()?;
+        let records = found.take().map_or_else(|| upload.records_and_slots(), Ok)?;
         let record = upload.stage_of(&records)?;
         let mut size = 0;
         let judged = verdict(record, upload.trust, |name| {
