@@ -1,6 +1,6 @@
-//! The same upload on every kind of file system that can be had here: ext4, xfs, btrfs, tmpfs, overlayfs. Each is
-//! unmounted in mid-upload and mounted again. And a FUSE file system, which is refused. Skipped, with a word, where one
-//! cannot be made or mounted.
+//! One upload on each kind of file system: ext4, xfs, btrfs, tmpfs, overlayfs. Each is unmounted during the upload and
+//! mounted again. A FUSE file system is refused. Skipped, with a message, where a file system cannot be made or
+//! mounted.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn store_at(place: &Path, durability: Durability) -> Store {
     Store::open(place.join("uploads"), options).unwrap()
 }
 
-/// At each level the life of two uploads, one on the grid and one off it, with `pause` in the middle.
+/// Two whole uploads at each level, one on the grid and one off it, with `pause` in the middle.
 fn live(place: &Path, pause: &dyn Fn()) {
     LEVELS.into_iter().for_each(|durability| live_at(place, durability, pause));
 }
@@ -51,7 +51,7 @@ fn live_at(place: &Path, durability: Durability, pause: &dyn Fn()) {
     let off_grid = piece("", 3);
     piece(&off_grid, 1);
     pause();
-    // An orderly unmount writes everything: the received chunks are read again, and are there.
+    // An orderly unmount writes everything. The received chunks are read again, and are there.
     assert_eq!(store.inspect(&on_grid, 0).unwrap().received_count, 4);
     assert_eq!(store.verify(&on_grid).unwrap().damaged_count, 0);
     for number in 0..chunk_count(&file, 100_000) {
@@ -103,7 +103,8 @@ fn on_tmpfs() {
     live(memory.path(), &|| ());
 }
 
-/// As the `/tmp` of a container is one. Its layers are on a tmpfs, as overlayfs does not take another overlayfs.
+/// The `/tmp` of a container is often an overlayfs. Its layers are on a tmpfs here, because overlayfs does not accept
+/// another overlayfs.
 #[test]
 fn on_overlayfs() {
     let Some(memory) = Memory::mount("size=32m") else { return };
@@ -122,8 +123,8 @@ fn on_overlayfs() {
     live(Path::new(&merged), &|| assert!(unmount(Path::new(&merged)) && mount()));
 }
 
-/// What stands behind FUSE may be another host (sshfs, GlusterFS, cloud storage): as for all network file systems, the
-/// store is refused by name, and nothing is made there. `bindfs` shows a directory of this machine through FUSE.
+/// A FUSE file system may be served by another host (sshfs, GlusterFS, cloud storage). Like a network file system, it
+/// is refused by name, and nothing is made there. `bindfs` shows a directory of this machine through FUSE.
 #[test]
 fn on_fuse() {
     let (below, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -149,8 +150,7 @@ fn on_fuse() {
     assert_eq!(entries(below.path()), ["uploads"], "nothing is made there");
 }
 
-/// Without a journal, power loss can undo a removal that the engine has built on. Level `process` promises nothing
-/// then.
+/// Without a journal, power loss can undo a removal on which the engine relies. Level `process` promises nothing then.
 #[test]
 fn without_a_journal() {
     for (kind, arguments, name) in

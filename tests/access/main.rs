@@ -1,4 +1,4 @@
-//! Who may use a store, on which file system, and through which mount.
+//! The users who may use a store, the file systems, and the mounts.
 
 #[path = "../common/mod.rs"]
 mod common;

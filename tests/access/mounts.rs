@@ -1,5 +1,5 @@
-//! One store seen through different mounts, as from two containers, and calls that die while another view takes over:
-//! what one view left is never taken for another's.
+//! One store through different mounts, as from two containers. Calls die while another view takes over, and what one
+//! view left is never mistaken for another's.
 
 use std::cell::Cell;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ fn mount(number: u32) {
     test_hooks::set_trust_tag(Some(Some(number)));
 }
 
-/// Kills a call, seen through this mount, at its n-th step of this name, counted from 0.
+/// Kills a call, through this mount, at its n-th step of this name, counted from 0.
 fn die_at(step: &'static str, nth: usize, tag: Option<u32>, call: impl FnOnce()) {
     die_in(step, nth, || {
         test_hooks::set_trust_tag(Some(tag));
@@ -21,7 +21,7 @@ fn die_at(step: &'static str, nth: usize, tag: Option<u32>, call: impl FnOnce())
     });
 }
 
-/// Cut so that everything has to be brought into order.
+/// Cuts that make a rewrite necessary.
 fn uneven(file: &[u8]) -> [&[u8]; 4] {
     [&file[..100], &file[100..190], &file[190..300], &file[300..]]
 }
@@ -30,7 +30,7 @@ fn uneven_upload(store: &TestStore, file: &[u8]) -> String {
     store.send_pieces(&uneven(file), &[0, 1, 2, 3])
 }
 
-/// A rewrite begun by one view, begun anew by another and cut off: the first view's progress is not that of the new
+/// One view begins a rewrite, and another begins it again and dies. The first view's progress is not that of the new
 /// copy.
 #[test]
 fn a_rewrite_begun_anew_voids_what_another_view_had_done() {
@@ -47,7 +47,7 @@ fn a_rewrite_begun_anew_voids_what_another_view_had_done() {
     }
 }
 
-/// The same where the other view's rewrite fails instead of dying.
+/// One view begins a rewrite, and another begins it again and fails.
 #[test]
 fn a_rewrite_that_failed_voids_it_too() {
     let file = bytes(350);
@@ -66,7 +66,8 @@ fn a_rewrite_that_failed_voids_it_too() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// One view only: a rewrite dies, chunks sent again make it needless, that `get` dies, and then it is needed after all.
+/// With one view only: a rewrite dies, chunks sent again make it needless, and that `get` dies. Then the rewrite is
+/// needed after all.
 #[test]
 fn a_rewrite_that_became_needless_and_needed_again() {
     let file = bytes(400);
@@ -87,7 +88,7 @@ fn a_rewrite_that_became_needless_and_needed_again() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// The record of a rewrite says more than its file holds: somebody cut the file.
+/// The record of a rewrite claims more bytes than its file has: another program cut the file.
 #[test]
 fn progress_beyond_the_copy_is_not_believed() {
     let file = bytes(350);
@@ -99,7 +100,7 @@ fn progress_beyond_the_copy_is_not_believed() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// A file was finished with a place that reaches behind its end, and damaged. What is acknowledged after that stays.
+/// A file was finished with a place that reaches beyond its end, and damaged. Chunks that are acknowledged later stay.
 #[test]
 fn the_tail_of_a_reopened_upload_is_behind_all_places() {
     let store = TestStore::new();
@@ -119,7 +120,7 @@ fn the_tail_of_a_reopened_upload_is_behind_all_places() {
     assert_eq!(store.content(&uid), [piece(2, 1), piece(7, 5), piece(21, 7)].concat());
 }
 
-/// Power loss took the copy but left the mark that it is whole: nobody knows of which file the slots are.
+/// Power loss lost the copy but kept the mark that it is whole. It is unknown to which file the slots belong.
 #[test]
 fn an_upload_that_lost_its_copy_begins_anew() {
     let file = bytes(350);
@@ -139,8 +140,8 @@ fn an_upload_that_lost_its_copy_begins_anew() {
     assert_eq!(store.content(&uid), [&file[..190], &two, &three].concat());
 }
 
-/// At level `chunk`: power loss brings back the leftover of an abandoned rewrite and the name of `data`, while the mark
-/// of the completion in place was kept. `data` is what was acknowledged.
+/// At level `chunk`, power loss brings back an abandoned rewrite's file and the name `data`, and keeps the mark of the
+/// completion in place. `data` has the acknowledged bytes.
 #[test]
 fn a_leftover_that_power_loss_brings_back_is_not_taken_for_the_file() {
     let file = bytes(350);
@@ -162,8 +163,8 @@ fn a_leftover_that_power_loss_brings_back_is_not_taken_for_the_file() {
     assert_eq!(entries(&store.root().join(&uid)), ["file", "state"]);
 }
 
-/// A chunk that is sent again unchanged stays there, at whatever instant its repeat dies, whether it is believed or
-/// not.
+/// A chunk that is sent again unchanged is never lost, at whatever instant its repeat dies, whether its record is
+/// trusted or not.
 #[test]
 fn a_repeat_that_dies_loses_nothing() {
     let file = bytes(350);
@@ -193,7 +194,7 @@ fn a_repeat_that_dies_loses_nothing() {
     }
 }
 
-/// A `get` that looks without locks while an empty chunk is repeated does not call it missing.
+/// A `get` without locks does not report an empty chunk as missing while it is repeated.
 #[test]
 fn a_repeated_empty_chunk_is_never_missing() {
     let store = TestStore::new();
@@ -215,12 +216,12 @@ fn a_repeated_empty_chunk_is_never_missing() {
     assert_eq!(store.content(&uid), b"abcdefghij");
 }
 
-/// Two users of one group share a store. What one of them left half-done, the other can finish.
+/// Two users of one group share a store. One finishes what the other left unfinished.
 #[test]
 fn another_user_of_the_group_goes_on() {
     // SAFETY: no pointers are passed.
     if unsafe { libc::geteuid() } != 0 {
-        crate::common::skip("only root can become somebody else");
+        crate::common::skip("only root can become another user");
         return;
     }
     use std::os::unix::fs::PermissionsExt;
@@ -230,7 +231,7 @@ fn another_user_of_the_group_goes_on() {
     let file = bytes(350);
     let uid_at = store.dir.path().join("uid");
     let be = |user: u32| {
-        // SAFETY: no pointers are passed but a null one with length 0.
+        // SAFETY: the only pointer is null, with length 0.
         unsafe {
             assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
             assert_eq!(libc::setgid(1003), 0);
@@ -258,9 +259,9 @@ fn another_user_of_the_group_goes_on() {
     assert_eq!(store.get("0").unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// Power loss kept the mark of the finished file, and of the slots those from before the rewrite; of the file it lost a
-/// chunk. Another chunk with the same bytes lies where the old slot points: its repeat is no proof that the chunk is
-/// there.
+/// Power loss kept the mark of the finished file, and the slots from before the rewrite, and damaged one chunk of the
+/// file. Another chunk with the same bytes lies where the old slot points. A repeat of it does not prove that the chunk
+/// is there.
 #[test]
 fn a_slot_from_before_a_rewrite_is_not_taken_for_the_file_s() {
     let mut file = bytes(351);
@@ -273,7 +274,7 @@ fn a_slot_from_before_a_rewrite_is_not_taken_for_the_file_s() {
     let before = std::fs::read(store.path(&uid, "state")).unwrap();
     store.finished(&uid);
     let mut state = std::fs::read(store.path(&uid, "state")).unwrap();
-    let table = 576; // behind the name "a.bin", see docs/design.md
+    let table = 576; // after the name "a.bin", see docs/design.md
     assert_ne!(state[table..], before[table..]);
     state[table..].copy_from_slice(&before[table..]);
     std::fs::write(store.path(&uid, "state"), state).unwrap();
@@ -283,7 +284,7 @@ fn a_slot_from_before_a_rewrite_is_not_taken_for_the_file_s() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// Where the kernel does not tell, records of another boot look like those of this one.
+/// Where the kernel does not tell the boot, records of another boot look like those of this one.
 #[test]
 fn an_upload_that_begins_anew_does_not_say_that_all_is_there() {
     test_hooks::set_trust_tag(Some(None));

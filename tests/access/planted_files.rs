@@ -1,4 +1,4 @@
-//! What other users of a shared directory may put in the way: it is never followed, waited for, or deleted through.
+//! Files that other users of a shared directory may plant are never followed, opened blocking, or deleted through.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::common::{TestStore, bytes, entries, seeded_bytes};
 use chunked_upload::{ErrorKind, Expiry, Options, Store};
 
-/// What can be planted under a name.
+/// The things that are planted under a name.
 const PLANTS: [&str; 5] = ["a link to a file", "a link to a directory", "a FIFO", "a directory", "a huge file"];
 
 fn plant(what: &str, at: &Path, victim: &Path) {
@@ -35,7 +35,7 @@ fn victim(store: &TestStore) -> std::path::PathBuf {
     victim
 }
 
-/// There is nothing to read of an empty file: it has to be looked at all the same.
+/// An empty file has no bytes to read. The planted file must be noticed all the same.
 #[test]
 fn a_fifo_is_no_finished_file() {
     let store = TestStore::new();
@@ -46,7 +46,7 @@ fn a_fifo_is_no_finished_file() {
     assert_eq!(store.get(&uid).unwrap_err().os_errno(), Some(libc::EBADMSG));
 }
 
-/// Does everything there is to an upload. It must neither hang nor panic, and never hand out wrong bytes.
+/// Makes every call on an upload. The calls must not hang or panic, and never return wrong bytes.
 fn everything(store: &Store, uid: &str, file: &[u8]) {
     for content in [seeded_bytes(1000, 2), file.to_vec()] {
         for number in [0, 9, 0] {
@@ -76,7 +76,7 @@ fn in_the_place_of_an_upload_or_the_store_s_own_records() {
         }
         for _ in 0..2 {
             let _ = store.uid_for_key(b"a key of at least sixteen bytes");
-            // Then with nothing but the second one in the way.
+            // Then only the second file is planted.
             let _ = std::fs::remove_file(store.root().join("secret"));
         }
         let _ = store.remove(uid);

@@ -1,5 +1,5 @@
-//! A store that other users of the machine can reach: files that they put there before the store does are refused by
-//! name. The tests use real users, in child processes that change to them. Also symbolic links in the path of a store.
+//! A store that other users of the machine can reach. Files that they make before the store does are refused by name.
+//! The tests use real users, in child processes that change to them. Also symbolic links in the path of a store.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -18,7 +18,7 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A directory that everybody can reach, and the path of a store in it that is not there.
+/// A directory that all users can reach, and the path of a store in it that does not exist.
 fn place() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     set_mode(dir.path(), 0o1777);
@@ -26,7 +26,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (dir, root)
 }
 
-/// The same, with the store's directory, into which everybody can write.
+/// A directory that all users can reach, with the store's directory, into which all users can write.
 fn sticky() -> (tempfile::TempDir, PathBuf) {
     let (dir, root) = place();
     std::fs::create_dir(&root).unwrap();
@@ -34,7 +34,7 @@ fn sticky() -> (tempfile::TempDir, PathBuf) {
     (dir, root)
 }
 
-/// Enough for one upload of 10,000 bytes, or for two small ones: each takes two blocks more.
+/// Room for one upload of 10,000 bytes, or for two small ones. Each takes two more blocks.
 fn limited() -> Options {
     Options { max_store_size: 10_000 + 8192, ..Options::default() }
 }
@@ -63,7 +63,7 @@ fn make_fifo(path: &Path) {
     set_mode(Path::new(path.to_str().unwrap()), 0o666);
 }
 
-/// Makes an upload as a stranger would who knows the uid: everybody can read and change it.
+/// Makes an upload as another user who knows the uid would. All users can read and change it.
 fn plant_upload(root: &Path, uid: &str) {
     let own = tempfile::tempdir().unwrap();
     let options = Options { dir_mode: 0o777, file_mode: 0o666, ..Options::default() };
@@ -104,7 +104,7 @@ fn a_planted_upload_is_not_used() {
         assert_eq!(store.list().unwrap().count(), 0);
         let cleaned = store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap();
         assert_eq!((cleaned.removed.len(), cleaned.failed_count), (0, 0));
-        // Nothing of it is in the sum.
+        // The planted upload is not in the sum.
         let whole = Chunk { total_size: 10_000, chunk_count: 2, content: b"x", ..Chunk::default() };
         let own = store.handle_chunk(&whole).unwrap().upload_uid;
         assert_eq!(store.list().unwrap().map(|listed| listed.unwrap().uid).collect::<Vec<_>>(), [own]);
@@ -113,7 +113,7 @@ fn a_planted_upload_is_not_used() {
     assert_eq!([&uid, other, aside].map(before), planted, "not written either");
 }
 
-/// Links, FIFOs, empty directories and files in the place of an upload.
+/// Links, FIFOs, empty directories and files are planted in the place of an upload.
 #[test]
 fn a_planted_name_is_not_used() {
     for what in ["a link", "a FIFO", "an empty directory", "a file"] {
@@ -168,7 +168,7 @@ fn planted_records_are_not_used() {
                 _ => unreachable!(),
             };
             match what {
-                // As the attacker could if fs.protected_hardlinks is off.
+                // An attacker can do this if fs.protected_hardlinks is off.
                 "a second name" => std::fs::hard_link(&precious, &planted).unwrap(),
                 _ => assert!(as_user(ATTACKER, &[], plant)),
             }
@@ -193,7 +193,7 @@ fn planted_records_are_not_used() {
     }
 }
 
-/// The name under which a secret is made is known, but not needed.
+/// The name under which a secret is made is known. If it is taken, another name is used.
 #[test]
 fn a_planted_name_does_not_keep_a_secret_from_being_made() {
     for what in ["a file", "a FIFO", "a directory", "a link"] {
@@ -256,7 +256,7 @@ fn a_store_that_another_user_made_is_refused() {
     }
 }
 
-/// A group that shares a store trusts its members, and its own files can be used by all of them.
+/// A group that shares a store trusts its members, and all of them can use its files.
 #[test]
 fn a_group_shares_a_store() {
     if !is_root() {
@@ -284,11 +284,11 @@ fn a_group_shares_a_store() {
     as_user(VICTIM, &[GROUP], || {
         assert_eq!(open_shared().cleanup(&Expiry::older_than(Duration::ZERO)).unwrap().removed.len(), 1)
     });
-    // Not in the group.
+    // This user is not in the group.
     as_user(1003, &[], || refuses(Store::open(&root, Options::default()), &root));
 }
 
-/// Each user's own uploads in a directory that all can write into.
+/// Each user's own uploads in a directory into which all users can write.
 #[test]
 fn users_share_a_sticky_directory() {
     let (_dir, root) = sticky();
@@ -310,7 +310,7 @@ fn users_share_a_sticky_directory() {
     assert_eq!(entries(&root).len(), 6, "of each user the secret and the sum");
 }
 
-/// For another user, an upload that cannot be read is like an unknown one. A server that locked itself out gets the
+/// For another user, an unreadable upload is like an unknown one. A server that cannot read its own upload gets the
 /// reason.
 #[test]
 fn what_another_user_keeps_closed_is_not_found() {
@@ -391,7 +391,7 @@ fn links_in_the_path_are_resolved_when_the_store_is_opened() {
         works(&base.join(spelling), &real.join("uploads"));
     }
     works(&link.join("not made yet"), &real.join("not made yet"));
-    // Changed after the opening: the store stays where it is.
+    // The link is changed after the opening: the store stays where it is.
     let store = Store::open(base.join("store"), Options::default()).unwrap();
     let uid = send(&store, "", &bytes(20), 10, 0).unwrap().upload_uid;
     std::fs::remove_file(base.join("store")).unwrap();

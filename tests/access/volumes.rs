@@ -1,7 +1,6 @@
-//! Which page cache a file's bytes are in, told by the kernel itself, not by a tag that a test puts in place: what was
-//! not synced is believed through every view of one volume, and never once the volume was gone, or on another. On ext4,
-//! xfs, btrfs, f2fs where the kernel has it, tmpfs and overlayfs. Skipped, with a word, where these cannot be made or
-//! mounted.
+//! The volume of a file, as the kernel itself tells it, without a tag from a test. Unsynced bytes are trusted through
+//! every view of one volume, and never after the volume was gone, or on another volume. On ext4, xfs, btrfs, f2fs where
+//! the kernel has it, tmpfs and overlayfs. Skipped, with a message, where these cannot be made or mounted.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -13,18 +12,18 @@ use std::time::Duration;
 use crate::common::{Image, Memory, bytes, entries, in_child, send, steps, succeeds, unmount};
 use chunked_upload::{Chunk, Error, ErrorKind, Options, Store, test_hooks};
 
-/// Whether a superblock is told by its node in sysfs. `UPLOAD_HIDE=sysfs` hides it: see tests/hidden.sh.
+/// Whether the kernel shows a superblock's node in sysfs. `UPLOAD_HIDE=sysfs` hides it: see tests/hidden.sh.
 fn superblocks_are_told() -> bool {
     Path::new("/sys/fs").exists() && std::env::var_os("UPLOAD_HIDE").is_none_or(|hidden| hidden != "sysfs")
 }
 
-/// Whether all mounts of a volume have one tag. Where neither superblocks nor mounts are told, it is that of the boot,
-/// for files whose inodes have been in memory all the time.
+/// Whether all mounts of a volume have one tag. Where the kernel tells neither superblocks nor mounts, the tag is the
+/// boot's, for files whose inodes have been in memory all the time.
 fn mounts_share() -> bool {
     superblocks_are_told() || !mounts_are_told()
 }
 
-/// Whether a mount is told by an id that is never used again (Linux 6.8).
+/// Whether the kernel tells a mount's unique id (Linux 6.8).
 fn mounts_are_told() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
@@ -32,7 +31,7 @@ fn mounts_are_told() -> bool {
     version >= (6, 8) && std::env::var_os("UPLOAD_HIDE").is_none()
 }
 
-/// Those on a block device.
+/// The file systems on a block device.
 fn kinds() -> Vec<&'static str> {
     let known = std::fs::read_to_string("/proc/filesystems").unwrap();
     let has_f2fs = known.lines().any(|line| line.trim() == "f2fs") && succeeds("mkfs.f2fs", &["-V"]);
@@ -55,7 +54,7 @@ fn upload(store: &Store) -> String {
     uid
 }
 
-/// How many chunks `get` reads before it believes them: all or none.
+/// How many chunks `get` reads before it trusts them: all or none.
 fn read_by_get(store: &Store, uid: &str) -> usize {
     let reached = steps(|| {
         let finished = store.get(uid).unwrap();
@@ -64,7 +63,7 @@ fn read_by_get(store: &Store, uid: &str) -> usize {
     reached.into_iter().filter(|step| *step == "check:passed").count()
 }
 
-/// Through the handle that made it, and through one that is opened now at `place`.
+/// Whether the upload is trusted, through the handle that made it and through a new one at `place`.
 fn is_believed(made_by: &Store, place: &Path, uid: &str) -> bool {
     let [new, old] = [&open(place), made_by].map(|store| read_by_get(store, uid));
     assert!(
@@ -103,7 +102,7 @@ impl Drop for Mounted {
     }
 }
 
-/// A child with mounts of its own holds the volumes of all tests: they do not go while it lives.
+/// A child with its own mount namespace keeps the volumes of all tests mounted while it lives.
 static MOUNTS: RwLock<()> = RwLock::new(());
 
 fn came_back(image: &Image) -> bool {
@@ -114,12 +113,12 @@ fn came_back(image: &Image) -> bool {
 fn in_own_mounts(call: impl FnOnce()) -> ExitStatus {
     let _alone = MOUNTS.write().unwrap();
     let status = in_child(call);
-    // The kernel lets go of its mounts a moment after its end.
+    // The kernel releases the child's mounts a moment after its end.
     std::thread::sleep(Duration::from_millis(100));
     status
 }
 
-/// In a child with mounts of its own.
+/// Makes the call in a child with its own mount namespace.
 fn in_other_mounts(call: impl FnOnce()) {
     let status = in_own_mounts(|| {
         // SAFETY: no pointers are passed.
@@ -133,7 +132,7 @@ fn in_other_mounts(call: impl FnOnce()) {
 fn a_volume_that_came_back_is_another() {
     for kind in kinds() {
         let Some(image) = Image::make(kind) else { continue };
-        // The handle stays the same: it was opened when the volume was mounted for the first time.
+        // The handle stays: it was opened when the volume was mounted for the first time.
         let store = open(&image.mountpoint());
         for round in 0..12 {
             let uid = upload(&store);
@@ -146,7 +145,7 @@ fn a_volume_that_came_back_is_another() {
             );
             assert_eq!(read_by_get(&open(&image.mountpoint()), &uid), 0, "where that is told, it was synced then");
         }
-        // Damage that was done while it was away is found.
+        // Damage that was done while the volume was unmounted is found.
         let uid = upload(&store);
         assert!(came_back(&image));
         let path = image.mountpoint().join("uploads").join(&uid).join("file");
@@ -157,7 +156,7 @@ fn a_volume_that_came_back_is_another() {
     }
 }
 
-/// Not one of many numbers comes twice: neither sysfs nor the mount ids begin anew.
+/// No number of a volume comes twice: neither sysfs nor the mount ids begin again.
 #[test]
 fn no_tag_comes_twice() {
     for kind in kinds() {
@@ -167,7 +166,7 @@ fn no_tag_comes_twice() {
         for _ in 0..rounds {
             let store = open(&image.mountpoint());
             let uid = send(&store, "", b"ab", 1, 0).unwrap().upload_uid.to_string();
-            // The phase's tag: see docs/design.md.
+            // The tag in the stage's record: see docs/design.md.
             tags.push(std::fs::read(store.root().join(uid).join("state")).unwrap()[84..88].to_vec());
             assert!(came_back(&image));
         }
@@ -180,7 +179,8 @@ fn no_tag_comes_twice() {
 
 #[test]
 fn a_volume_that_was_shut_down_and_came_back_is_another() {
-    /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, which is XFS_IOC_GOINGDOWN; 0: write everything out first.
+    /// EXT4_IOC_SHUTDOWN from Linux `include/uapi/linux/ext4.h`, which is XFS_IOC_GOINGDOWN. 0: write everything out
+    /// first.
     const SHUTDOWN: libc::Ioctl = 0x8004_587d;
     for kind in ["ext4", "xfs"] {
         let Some(image) = Image::make(kind) else { continue };
@@ -201,17 +201,17 @@ fn every_view_of_a_volume_shares_what_was_not_synced() {
         let Some(image) = Image::make(kind) else { continue };
         let place = image.mountpoint();
         let store = open(&place);
-        // A bind mount, as a container's volume is one.
+        // A bind mount, like a container's volume.
         let uid = upload(&store);
         let Some(bound) = Mounted::bind(&place) else { return };
         assert_eq!(read_by_get(&open(bound.path()), &uid) == 0, mounts_share(), "{kind}, bound");
-        // Other mounts, as a container has them.
+        // Another mount namespace, as in a container.
         let uid = upload(&store);
         in_other_mounts(|| assert_eq!(is_believed(&store, &place, &uid), mounts_share()));
-        // Read-only, and back.
+        // Read-only, and writable again.
         let uid = upload(&store);
         for mode in ["remount,ro", "remount,rw"] {
-            // A process that another test just forked may have a file open for writing.
+            // A process that another test has forked may have a file open for writing.
             let path = place.to_str().unwrap();
             assert!((0..50).any(|_| {
                 std::thread::sleep(Duration::from_millis(10));
@@ -219,7 +219,7 @@ fn every_view_of_a_volume_shares_what_was_not_synced() {
             }));
         }
         assert_eq!(read_by_get(&store, &uid), 0, "{kind}, remounted");
-        // Unmounted, but for a file that is open, and mounted again: it is the same volume still.
+        // Unmounted while a file is open, and mounted again: it is still the same volume.
         let uid = upload(&store);
         let open_file = std::fs::File::open(store.root().join(&uid).join("state")).unwrap();
         drop(bound);
@@ -231,7 +231,7 @@ fn every_view_of_a_volume_shares_what_was_not_synced() {
     }
 }
 
-/// What is mounted there.
+/// The device that is mounted there.
 fn device_of(place: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let line = mounts.lines().find(|line| line.split(' ').nth(1) == place.to_str()).unwrap();
@@ -254,8 +254,8 @@ fn subvolumes_of_a_btrfs_share_it() {
     assert_eq!(read_by_get(&store, &uid), 0);
 }
 
-/// A container that mounts its own sysfs in its own user, network and mount namespace sees the same nodes. One without
-/// sysfs reads what it did not write.
+/// A container that mounts its own sysfs, in its own user, network and mount namespace, sees the same nodes. A
+/// container without sysfs reads the bytes that it did not write.
 #[test]
 fn in_containers() {
     const CANNOT: i32 = 77;
@@ -273,7 +273,7 @@ fn in_containers() {
                     .and_then(|()| std::fs::write("/proc/self/setgroups", "deny"))
                     .and_then(|()| std::fs::write("/proc/self/gid_map", group))
                     .is_ok();
-            // What is mounted here must not appear outside.
+            // These mounts must not appear outside.
             if !(apart && mapped && mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)) {
                 // SAFETY: ends this process without running anything.
                 unsafe { libc::_exit(CANNOT) };
@@ -308,7 +308,7 @@ fn in_containers() {
     }
 }
 
-/// Two volumes at once, and an upload that is carried from one to the other.
+/// Two volumes at once. An upload is moved from one to the other.
 #[test]
 fn another_volume_is_another() {
     for kind in kinds() {
@@ -318,7 +318,7 @@ fn another_volume_is_another() {
         let uid = upload(&here);
         crate::common::copy_directory(&here.root().join(&uid), &there.root().join(&uid));
         assert_eq!(read_by_get(&there, &uid), CHUNKS, "{kind}");
-        // On the disk the store was on when its handle was opened, something else stands by now.
+        // The disk on which the store was when its handle was opened has another volume by now.
         let uid = upload(&here);
         crate::common::copy_directory(&here.root().join(&uid), &there.root().join(&uid));
         let _no_child_holds_them = MOUNTS.read().unwrap();
@@ -328,7 +328,7 @@ fn another_volume_is_another() {
     }
 }
 
-/// A tmpfs is known by its device number: another may get that, but none of its files.
+/// A tmpfs is known by its device number. Another tmpfs may get the number, but none of its files.
 #[test]
 fn on_tmpfs_the_device_tells() {
     let Some(memory) = Memory::mount("size=8m") else { return };
@@ -347,12 +347,12 @@ fn on_tmpfs_the_device_tells() {
         assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(entries(memory.path()), [""; 0]);
     }
-    // Only that the kernel does give it again makes this a test.
+    // The test proves something only if the kernel gives the number again.
     assert!(given_again, "device {device} was not given again");
 }
 
-/// Layers on a volume of their own, and the lower one elsewhere: some kernels show the upper volume's device for files
-/// of such an overlay.
+/// The upper layer is on its own volume, and the lower one on another. Some kernels show the upper volume's device for
+/// files of such an overlay.
 #[test]
 fn an_overlay_is_not_taken_for_the_volume_below() {
     let (Some(image), Some(memory)) = (Image::make("ext4"), Memory::mount("size=8m")) else { return };
@@ -398,14 +398,14 @@ fn where_no_volume_is_told_get_reads_and_does_not_sync() {
         assert_eq!(reached.iter().filter(|step| **step == "check:passed").count(), CHUNKS);
         assert!(!reached.iter().any(|step| step.starts_with("synced:")), "{reached:?}");
     }
-    // What a volume that is told had synced, and what was synced at a higher level, is not read.
+    // A file that was synced at a higher level is not read.
     let durable = Options { durability: chunked_upload::Durability::Complete, ..Options::default() };
     let durable = Store::open(store.root(), durable).unwrap();
     durable.get(&uid).unwrap();
     assert!(steps(|| drop(store.get(&uid).unwrap())).is_empty());
 }
 
-/// There, too, an upload whose bytes somebody took is gone, and a `state` that was cut is damaged: no power was lost.
+/// There, too, an upload whose bytes were taken is gone, and a cut `state` is damaged: no power was lost.
 #[test]
 fn where_no_volume_is_told_the_errors_are_the_same() {
     for hidden in [false, true] {

@@ -6,11 +6,11 @@ use std::process::ExitStatus;
 /// A forked process.
 pub struct Child(libc::pid_t);
 
-/// Runs `body` in a forked child. It may be killed at any instant; it must not print.
+/// Runs `body` in a forked child. The child may be killed at any instant, and must not print.
 pub fn fork(body: impl FnOnce()) -> Child {
     say_so_in_children();
-    // SAFETY: the child calls `body`, which allocates and makes system calls only (glibc's allocator survives a fork),
-    // and leaves by _exit, so nothing of the parent's runs in it.
+    // SAFETY: the child calls `body`, which only allocates and makes system calls (glibc's allocator survives a fork).
+    // The child leaves by _exit, so none of the parent's code runs in it.
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid == 0 {
@@ -21,8 +21,8 @@ pub fn fork(body: impl FnOnce()) -> Child {
     Child(pid)
 }
 
-/// The usual hook prints by way of locks, which another thread may have held at the fork: a child that panics would
-/// hang. Set before any fork, for the same reason.
+/// Sets a panic hook without locks. The usual hook prints with locks that another thread may have held at the fork, so
+/// a child that panics would hang. Set before any fork, for the same reason.
 fn say_so_in_children() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -32,19 +32,19 @@ fn say_so_in_children() {
                 return usual(info);
             }
             let text = format!("in a child: {info}\n");
-            // SAFETY: `text` is as long as that.
+            // SAFETY: `text` has this length.
             unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
         }));
     });
 }
 
-/// From here on this process gets `errno` from each system call with this number, or only from those whose second
-/// argument is `second`, as from a container's filter. There is no way back, so this is for children.
+/// From here on each system call with this number fails with `errno` in this process, or only calls whose second
+/// argument is `second`, as with a container's filter. This cannot be undone, so it is for children.
 pub fn refuse(call: libc::c_long, second: Option<libc::c_int>, errno: libc::c_int) {
     let step = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, equal, answer) =
         (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::BPF_RET);
-    // In `seccomp_data` the number of the call is at 0, the lower half of its second argument at 24.
+    // In `seccomp_data` the number of the call is at 0, and the lower half of its second argument at 24.
     let mut filter = [
         step(load, 0, 0, 0),
         step(equal, call as u32, 0, 3),
@@ -71,7 +71,7 @@ impl Child {
         ExitStatus::from_raw(status)
     }
 
-    /// Kills it. It must have lived until then.
+    /// Kills the child. It must have lived until then.
     pub fn kill(self) {
         // SAFETY: no pointers are passed.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
@@ -80,7 +80,7 @@ impl Child {
     }
 }
 
-/// Runs `body` in a forked child and answers how it ended.
+/// Runs `body` in a forked child and returns how it ended.
 pub fn in_child(body: impl FnOnce()) -> ExitStatus {
     fork(body).wait()
 }
@@ -89,11 +89,11 @@ pub fn in_child(body: impl FnOnce()) -> ExitStatus {
 pub fn kill_self() -> ! {
     // SAFETY: no pointers are passed.
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-    unreachable!("SIGKILL returns to nobody")
+    unreachable!("SIGKILL does not return")
 }
 
-/// Runs `call` in a child that dies at its step number `step`, counted from 0, after a `last` act; false if it got
-/// through.
+/// Runs `call` in a child that dies at its step number `step`, counted from 0, after the act `last`. False if the call
+/// ended first.
 #[cfg(feature = "test-hooks")]
 pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl FnOnce()) -> bool {
     let status = in_child(|| {
@@ -112,7 +112,7 @@ pub fn dies_at(step: usize, last: impl Fn(&'static str) + 'static, call: impl Fn
     !status.success()
 }
 
-/// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. It must come that far.
+/// Runs `call` in a child that dies at its `nth` step of this name, counted from 0. The call must reach that step.
 #[cfg(feature = "test-hooks")]
 pub fn die_in(name: &'static str, nth: usize, call: impl FnOnce()) {
     let status = in_child(|| {

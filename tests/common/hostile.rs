@@ -1,7 +1,7 @@
-//! What any bytes may do to the engine: give an error, or a right answer. Never a panic, a hang, or a wrong file.
+//! Any bytes must give an error or a right answer, never a panic, a hang, or a wrong file.
 //!
-//! Each function is one input of a fuzzer (`make fuzz`); `tests/protocol/hostile.rs` runs them over what is in
-//! `tests/corpus`.
+//! Each function takes one input of a fuzzer (`make fuzz`). `tests/protocol/hostile.rs` runs the functions over the
+//! inputs in `tests/corpus`.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Store};
 
 use super::{CUTS, TestStore, bytes, cut, entries};
 
-/// A `state` with these bytes in place of its own. The first says of which upload, and whether the others are all of it
-/// or changes to it: three each, two for the place and one for the value.
+/// A `state` with these bytes in place of its own. The first byte selects the upload, and whether the others are the
+/// whole file or changes to it. A change has three bytes: two for the place and one for the value.
 pub fn state(input: &[u8]) {
     let Some((&kind, input)) = input.split_first() else { return };
     let store = TestStore::with(Options { min_free_space: 0, max_store_size: 1 << 20, ..Options::default() });
@@ -51,7 +51,7 @@ pub fn state(input: &[u8]) {
     if store.move_to(&uid, &destination, false).map_err(known).is_ok() {
         right(std::fs::read(destination).unwrap());
     }
-    // Twice the file and its table is all that may lie there, however large the numbers.
+    // The upload may take at most twice the file and its table, however large the numbers are.
     let size: u64 = entries(&store.root().join(&uid))
         .iter()
         .map(|name| std::os::unix::fs::MetadataExt::blocks(&store.path(&uid, name).metadata().unwrap()) * 512)
@@ -61,7 +61,7 @@ pub fn state(input: &[u8]) {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
-/// Everything a client sends besides content, taken from one text: the parts are between line ends.
+/// Takes everything that a client sends besides content from one text. Line ends separate the parts.
 pub fn request(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.split('\n');
@@ -103,8 +103,8 @@ pub fn request(input: &[u8]) {
 const CRC32C: &str = "crc32c=:mnG7TA==:";
 const SHA256: &str = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
 
-/// A right uid, key or checksum with these changes: only what is right is taken for it. The first byte says what of
-/// which text, and whether the others are all of it or changes to it: three each, one for how, for where and for what.
+/// A right uid, key or checksum with these changes: only right ones are accepted. The first byte selects the text, and
+/// whether the others are the whole text or changes to it. A change has three bytes: how, where and what.
 pub fn texts(input: &[u8]) {
     let Some((&kind, input)) = input.split_first() else { return };
     let changed = |right: &str| {
@@ -149,7 +149,7 @@ fn changed_uid(store: &TestStore, changed: impl Fn(&str) -> Vec<u8>) {
     found(store.get(&text).err());
     found(store.verify(&text).err());
     found(store.move_to(&text, store.dir.path().join("moved"), false).err());
-    // None at all begins another upload.
+    // Without a uid another upload begins.
     if !text.is_empty() {
         found(store.send_piece(&text, &pieces, 1).err());
     }
@@ -170,13 +170,13 @@ fn changed_key(store: &TestStore, changed: impl Fn(&str) -> Vec<u8>) {
         }
         Err(error) => {
             assert_eq!((error.kind(), (16..=256).contains(&key.len())), (ErrorKind::InvalidArgument, false));
-            // No key at all is no mistake in a chunk.
+            // A chunk may have no key.
             assert_eq!(received.is_ok(), key.is_empty());
         }
     }
 }
 
-/// Of a chunk, or of the whole file.
+/// Tries a changed checksum of a chunk, or of the whole file.
 fn changed_checksum(store: &TestStore, text: &str, base: &str, of_chunk: bool) {
     let has_right = text.is_empty() || text.contains(CRC32C) || text.contains(SHA256);
     let (checksum, file_digest) = if of_chunk { (text, "") } else { ("", text) };

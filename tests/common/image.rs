@@ -1,10 +1,11 @@
-//! File systems of a test's own.
+//! File systems that a test makes for itself.
 
 use std::path::{Path, PathBuf};
 
 use super::skip;
 
-/// Tries it for a moment: a program that another test is starting has our files open until it runs.
+/// Unmounts a file system. Repeats it for a moment, because a program that another test is starting has our files open
+/// until it runs.
 pub fn unmount(mountpoint: &Path) -> bool {
     (0..20).any(|attempt| {
         std::thread::sleep(std::time::Duration::from_millis(10 * attempt));
@@ -12,7 +13,7 @@ pub fn unmount(mountpoint: &Path) -> bool {
     })
 }
 
-/// Changes the options of a mount. Tried for a moment, for the same reason.
+/// Changes the options of a mount. Repeats it for a moment, for the same reason.
 fn remount(mountpoint: &Path, options: &str) {
     let options = format!("remount,{options}");
     let done = (0..20).any(|attempt| {
@@ -31,7 +32,7 @@ pub fn succeeds(command: &str, arguments: &[&str]) -> bool {
     std::process::Command::new(command).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether these programs are there. If not, the test is skipped.
+/// Whether these programs are installed. If not, the test is skipped.
 pub fn have(programs: &[&str]) -> bool {
     let lacking =
         programs.iter().find(|program| std::process::Command::new(program).arg("--version").output().is_err());
@@ -42,8 +43,8 @@ pub fn have(programs: &[&str]) -> bool {
 }
 
 impl Image {
-    /// Of this kind (`ext4`, `xfs`, `btrfs`), and no larger than it has to be: tests fill them. `None`, said aloud,
-    /// where it cannot be made or mounted.
+    /// Makes an image of this kind (`ext4`, `xfs`, `btrfs`), as small as possible, because tests fill it. `None`, with
+    /// a message, where it cannot be made or mounted.
     pub fn make(kind: &str) -> Option<Image> {
         let mebibytes = match kind {
             "xfs" => 320,
@@ -53,12 +54,12 @@ impl Image {
         Image::sized(&std::env::temp_dir(), kind, mebibytes)
     }
 
-    /// Of this size, in a file somewhere in `place`.
+    /// Makes an image of this size, in a file in `place`.
     pub fn sized(place: &Path, kind: &str, mebibytes: u64) -> Option<Image> {
         Image::made_with(place, kind, mebibytes, &[])
     }
 
-    /// With more arguments for `mkfs`.
+    /// Makes an image with more arguments for `mkfs`.
     pub fn made_with(place: &Path, kind: &str, mebibytes: u64, arguments: &[&str]) -> Option<Image> {
         let image = Image { dir: tempfile::tempdir_in(place).unwrap() };
         std::fs::File::create(image.file()).unwrap().set_len(mebibytes << 20).unwrap();
@@ -99,8 +100,7 @@ impl Drop for Image {
     }
 }
 
-/// Where in the file system's image the bytes of `file` lie that are allocated, but were never written: start and
-/// length.
+/// The ranges of the image that are allocated to `file` but were never written: start and length.
 pub fn unwritten(file: &Path) -> Vec<(String, String)> {
     let listed = std::process::Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap().stdout;
     let listed = String::from_utf8(listed).unwrap();
@@ -113,7 +113,7 @@ pub fn unwritten(file: &Path) -> Vec<(String, String)> {
 pub struct Memory(tempfile::TempDir);
 
 impl Memory {
-    /// With these options. `None`, said aloud, where it cannot be mounted.
+    /// Mounts one with these options. `None`, with a message, where it cannot be mounted.
     pub fn mount(options: &str) -> Option<Memory> {
         let dir = tempfile::tempdir().unwrap();
         if succeeds("mount", &["-t", "tmpfs", "-o", options, "tmpfs", dir.path().to_str().unwrap()]) {

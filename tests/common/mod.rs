@@ -1,6 +1,6 @@
-//! What the tests share.
+//! The helpers that all tests share.
 
-#![allow(dead_code, unused_imports)] // each test program uses a part of it
+#![allow(dead_code, unused_imports)] // each test program uses only a part
 
 mod child;
 pub mod hostile;
@@ -21,7 +21,7 @@ pub fn bytes(size: usize) -> Vec<u8> {
     seeded_bytes(size, 1)
 }
 
-/// Others for another seed.
+/// Bytes without a pattern, different for each seed.
 pub fn seeded_bytes(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -35,18 +35,18 @@ pub fn seeded_bytes(size: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// How much longer than usual tests with random parts are to run.
+/// How many times as long as usual the tests with random parts run.
 pub fn rounds() -> u64 {
     std::env::var("UPLOAD_ROUNDS").map_or(1, |text| text.parse().expect("a number"))
 }
 
-/// Bit by bit, by the definition (RFC 3720 appendix B.4).
+/// The CRC-32C, bit by bit, by the definition (RFC 3720 appendix B.4).
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0x82f6_3b78 };
     !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
-/// The names of the steps a call reaches.
+/// The names of the steps that a call reaches.
 #[cfg(feature = "test-hooks")]
 pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
     let names = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
@@ -60,8 +60,8 @@ pub fn steps(call: impl FnOnce()) -> Vec<&'static str> {
     names.take()
 }
 
-/// Whether what nobody synced is believed here: the kernel tells of the temporary directory which page cache it is in.
-/// See docs/kernels.md.
+/// Whether unsynced bytes are trusted here: the kernel tells the volume of the temporary directory. See
+/// docs/kernels.md.
 #[cfg(feature = "test-hooks")]
 pub fn volume_is_told() -> bool {
     let store = TestStore::new();
@@ -75,10 +75,10 @@ pub fn cut<'a>(file: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     sizes.iter().map(|&size| rest.split_off(..size).unwrap()).collect()
 }
 
-/// On a grid of 100 but for a shorter last chunk; and with chunks that fit no grid.
+/// A grid of 100 with a shorter last chunk, and chunks that fit no grid.
 pub const CUTS: [&[usize]; 2] = [&[100, 100, 100, 50], &[90, 110, 30, 120]];
 
-/// The names in a directory, sorted; of one that is not there, none.
+/// The names in a directory, sorted; none if there is no directory.
 pub fn entries(path: &Path) -> Vec<String> {
     let Ok(directory) = std::fs::read_dir(path) else { return Vec::new() };
     let mut names: Vec<String> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -116,12 +116,12 @@ impl TestStore {
         TestStore { store, dir }
     }
 
-    /// The same directory, with other options.
+    /// Opens the same directory with other options.
     pub fn reopened(&self, options: Options) -> Store {
         Store::open(self.root(), options).unwrap()
     }
 
-    /// Where a file of an upload lies.
+    /// The path of a file of an upload.
     pub fn path(&self, uid: &str, name: &str) -> PathBuf {
         self.root().join(uid).join(name)
     }
@@ -144,7 +144,7 @@ impl TestStore {
         uid
     }
 
-    /// Sends these pieces, each in its order of `order`.
+    /// Sends these pieces in the order of `order`.
     pub fn send_pieces(&self, pieces: &[&[u8]], order: &[usize]) -> String {
         let mut uid = String::new();
         for &number in order {
@@ -153,7 +153,7 @@ impl TestStore {
         uid
     }
 
-    /// Sends a chunk of these bytes and answers the uid. The name is empty.
+    /// Sends a chunk of these bytes and returns the uid. The file name is empty.
     pub fn send_content(&self, uid: &str, total: usize, count: u64, number: u64, content: &[u8]) -> String {
         let chunk = Chunk {
             upload_uid: uid,
@@ -206,14 +206,14 @@ pub fn send(store: &Store, uid: &str, file: &[u8], size: usize, number: u64) -> 
     })
 }
 
-/// Waits for these threads. So would the end of their scope, but ThreadSanitizer cannot see that.
+/// Waits for these threads. The end of their scope does that, too, but ThreadSanitizer cannot see it.
 pub fn join<T>(threads: Vec<std::thread::ScopedJoinHandle<T>>) {
     for thread in threads {
         thread.join().unwrap();
     }
 }
 
-/// A directory on another file system than that of temporary files. `None`, with a message, if there is none.
+/// A directory that is not on the file system of temporary files. `None`, with a message, if there is none.
 pub fn other_file_system() -> Option<tempfile::TempDir> {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
@@ -234,7 +234,7 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// Says whether the test runs as root, who alone can act as another user.
+/// Whether the test runs as root. Only root can act as another user.
 pub fn is_root() -> bool {
     // SAFETY: takes no arguments.
     let is_root = unsafe { libc::geteuid() } == 0;
@@ -244,14 +244,14 @@ pub fn is_root() -> bool {
     is_root
 }
 
-/// Runs `body` in a forked child that acts as this user, in these groups alone. Says whether this could be done: it
-/// needs root.
+/// Runs `body` in a forked child that acts as this user, only in these groups. False if the test does not run as root,
+/// because only root can do this.
 pub fn as_user(user: u32, groups: &[u32], body: impl FnOnce()) -> bool {
     if !is_root() {
         return false;
     }
     let status = in_child(|| {
-        // SAFETY: `groups` has that many.
+        // SAFETY: `groups` has this many entries.
         unsafe {
             assert_eq!(libc::setgroups(groups.len(), groups.as_ptr()), 0);
             assert_eq!(libc::setgid(user), 0);

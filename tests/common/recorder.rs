@@ -1,10 +1,10 @@
-//! What a disk could hold if the power failed: every change to a tree of files is noted as it is made, by system call,
-//! with the syncs between them.
+//! The possible disks if the power failed. Every change to a tree of files is recorded when it is made, by system call,
+//! with the syncs between the changes.
 //!
-//! A change is durable once what it changed was synced: the bytes of a file by a sync of the file, a name by a sync of
-//! its directory. Of the others any subset may have reached the disk, as in Pillai et al., "All File Systems Are Not
-//! Created Equal" (OSDI 2014), but for one rule: a sector is written whole, so what it holds is what it held at some
-//! moment. A write to several sectors is as many changes: it may be torn.
+//! A change is durable when its target was synced: the bytes of a file by a sync of the file, a name by a sync of its
+//! directory. Of the other changes any subset may have reached the disk, as in Pillai et al., "All File Systems Are Not
+//! Created Equal" (OSDI 2014). One rule limits this: a sector is written whole, so it has its content from one moment.
+//! A write to several sectors is as many changes, and may be torn.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,22 +17,22 @@ use super::shim::Shim;
 type Inode = (u64, u64);
 type Names = BTreeMap<String, Inode>;
 
-/// Something that one system call changed, numbered in the order of the calls.
+/// A change by one system call, numbered in the order of the calls.
 struct Change<T> {
     serial: usize,
     what: T,
 }
 
-/// What happened to a file.
+/// A change to a file.
 enum Changed {
     Size(usize),
-    /// What a sector holds from then on, and the file's size then.
+    /// The new content of a sector, and the file's new size.
     Sector(usize, Vec<u8>, usize),
 }
 
 const SECTOR: usize = 512;
 
-/// What was synced, what came since, and what it makes together.
+/// The synced content, the changes since then, and the present content.
 struct History<T, C> {
     synced: T,
     pending: Vec<Change<C>>,
@@ -51,7 +51,7 @@ impl<T: Clone, C> History<T, C> {
         self.pending.clear();
     }
 
-    /// The synced state and those of the changes that `kept` names.
+    /// The synced content with the changes that `kept` names.
     fn with(&self, kept: &BTreeSet<usize>, apply: impl Fn(&mut T, &C)) -> T {
         let mut state = self.synced.clone();
         for change in self.pending.iter().filter(|change| kept.contains(&change.serial)) {
@@ -81,25 +81,25 @@ fn rename(names: &mut Names, changed: &BTreeMap<String, Option<Inode>>) {
     }
 }
 
-/// A tree as the disk could hold it: for each path below a top directory its inode and its content, or `None` for a
+/// A possible tree on the disk: for each path below a top directory its inode and its content, or `None` for a
 /// directory.
 pub type Image = BTreeMap<PathBuf, (Inode, Option<Vec<u8>>)>;
 
-/// The recorded trees. Each has a directory beside it, `kept`, with a link to every file it ever had: so a file can
-/// come back as the inode it was, which the engine remembers of files it moves.
+/// The recorded trees. Beside each is a directory `kept` with a link to every file that the tree ever had. So a file
+/// can come back with its inode, which the engine remembers of files that it moves.
 pub struct Recorder {
     tops: Vec<PathBuf>,
     files: HashMap<Inode, History<Vec<u8>, Changed>>,
     directories: HashMap<Inode, History<Names, BTreeMap<String, Option<Inode>>>>,
     serial: usize,
-    /// The serial of what the present look finds of names.
+    /// The serial of the changes to names that the present look finds.
     look: usize,
-    /// The changes of names that are on the disk. A renaming is one change of two directories: with one synced, so is
+    /// The changes to names that are on the disk. A rename is one change to two directories: if one is synced, so is
     /// the other.
     durable: BTreeSet<usize>,
-    /// Where each file is kept.
+    /// The kept link to each file.
     kept: HashMap<Inode, PathBuf>,
-    /// System calls seen.
+    /// The number of recorded system calls.
     pub calls: usize,
     pub syncs: usize,
     images: Vec<Image>,
@@ -119,7 +119,7 @@ fn inode(path: &Path) -> Inode {
 }
 
 impl Recorder {
-    /// For trees below these directories, whose content is taken to be on the disk.
+    /// Records the trees below these directories. Their present content counts as synced.
     pub fn new(tops: &[&Path]) -> Recorder {
         let mut recorder = Recorder {
             tops: tops.iter().map(|top| top.to_path_buf()).collect(),
@@ -142,8 +142,8 @@ impl Recorder {
         recorder
     }
 
-    /// Makes a call. Answers also what the disk could hold if the power failed before any of the call's own calls, and
-    /// what if it failed behind the last.
+    /// Makes a call. Also returns the possible disks if the power failed before any of the call's system calls, and
+    /// those if it failed after the last.
     pub fn record<T>(&mut self, shim: Shim, call: impl FnOnce() -> T) -> (T, Vec<Image>, Vec<Image>) {
         let nothing = Recorder::new(&[]);
         RECORDER.set(Some(std::mem::replace(self, nothing)));
@@ -171,7 +171,7 @@ impl Recorder {
         }
     }
 
-    /// Notes what has changed since the last look.
+    /// Records the changes since the last look.
     fn observe(&mut self, path: &Path) -> Inode {
         let inode = inode(path);
         if path.is_dir() {
@@ -183,7 +183,7 @@ impl Recorder {
                     known.now.keys().filter(|name| !names.contains_key(*name)).map(|n| (n.clone(), None)).collect();
                 let new = names.iter().filter(|(name, inode)| known.now.get(*name) != Some(inode));
                 changed.extend(new.map(|(name, inode)| (name.clone(), Some(*inode))));
-                // All that one look finds was done by one call.
+                // All changes that one look finds were made by one call.
                 known.pending.push(Change { serial: self.look, what: changed });
                 known.now = names;
             }
@@ -207,7 +207,7 @@ impl Recorder {
             self.kept.entry(inode).or_insert_with(|| {
                 let top = self.tops.iter().find(|top| path.starts_with(top)).unwrap();
                 let kept = top.with_file_name("kept").join(inode.1.to_string());
-                // An earlier recorder may have kept it: then no other has its inode.
+                // An earlier recorder may have kept the file: then no other file has its inode.
                 if !kept.exists() {
                     std::fs::hard_link(path, &kept).unwrap();
                 }
@@ -249,7 +249,7 @@ impl Recorder {
         }
     }
 
-    /// Makes the trees what the disk would hold.
+    /// Replaces the trees by those of the disk `image`.
     pub fn restore(&self, image: &Image) {
         for top in &self.tops {
             for name in super::entries(top) {
@@ -270,8 +270,8 @@ impl Recorder {
     }
 }
 
-/// All subsets of up to 7 changes. Of more: every prefix; all but one, and one alone; and some at random, for which
-/// `UPLOAD_ROUNDS` asks.
+/// All subsets of up to 7 changes. Of more changes: every prefix, all but one, one alone, and some random subsets.
+/// `UPLOAD_ROUNDS` sets their number.
 fn subsets(serials: &[usize]) -> Vec<BTreeSet<usize>> {
     let chosen = |is_kept: &dyn Fn(usize) -> bool| -> BTreeSet<usize> {
         (0..serials.len()).filter(|&at| is_kept(at)).map(|at| serials[at]).collect()

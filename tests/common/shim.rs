@@ -1,10 +1,10 @@
-//! The shim that stands between a test and the system calls: see `tests/shim/faults.c`.
+//! The shim between a test and the system calls: see `tests/shim/faults.c`.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which calls are to fail. The numbers are known to the shim.
+/// The kinds of calls that are to fail. The shim has the same numbers.
 pub const OPEN: i32 = 1;
 pub const CREATE: i32 = 2;
 pub const WRITE: i32 = 4;
@@ -15,15 +15,15 @@ pub const REMOVE: i32 = 64;
 pub const TOUCH: i32 = 128;
 pub const EVERY: i32 = 255;
 
-/// In place of an errno: only half of what is to be written is, without an error.
+/// In place of an errno: only half of the bytes are written, without an error.
 pub const SHORT_WRITE: i32 = -1;
 
-/// What is to fail.
+/// The fault to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     pub errno: i32,
     pub kinds: i32,
-    /// Also every later call of these kinds.
+    /// Whether every later call of these kinds fails, too.
     pub lasting: bool,
 }
 
@@ -35,10 +35,10 @@ pub struct Shim {
     watch: extern "C" fn(Option<Watcher>),
 }
 
-/// Called before each call that changes or syncs, with the descriptor that is synced, or -1.
+/// Called before each call that changes or syncs something, with the descriptor that is synced, or -1.
 pub type Watcher = extern "C" fn(c_int);
 
-/// Builds the shim, for all tests and processes that want it. `UPLOAD_SHIM=` names a built one, where no compiler is.
+/// Builds the shim for all tests and processes. `UPLOAD_SHIM=` names a built shim where there is no compiler.
 pub fn build() -> PathBuf {
     if let Some(built) = std::env::var_os("UPLOAD_SHIM") {
         return built.into();
@@ -52,7 +52,7 @@ pub fn build() -> PathBuf {
             let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
             let built = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).status();
             assert!(built.expect("a C compiler").success());
-            // Whoever has the one before loaded keeps it.
+            // A process that has loaded the earlier shim keeps it.
             std::fs::rename(own, &library).unwrap();
             library
         })
@@ -60,7 +60,8 @@ pub fn build() -> PathBuf {
 }
 
 impl Shim {
-    /// Runs the calling test again with the shim, and answers `None` if that went well; there, the shim.
+    /// Runs the calling test again with the shim, and returns `None` if that succeeded. In that second run, returns the
+    /// shim.
     pub fn load() -> Option<Shim> {
         if let Some(shim) = Shim::find() {
             return Some(shim);
@@ -68,7 +69,7 @@ impl Shim {
         let thread = std::thread::current();
         let test = thread.name().expect("the test harness names each test's thread after the test");
         let mut again = Command::new(std::env::current_exe().unwrap());
-        // One test, one thread: it is all that runs beside the harness.
+        // One test in one thread: besides it only the harness runs.
         again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("LD_PRELOAD", build());
         let output = again.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -97,19 +98,19 @@ impl Shim {
         }
     }
 
-    /// Makes a call with the `nth` of the calls this fault is about failing, counted from 1. Answers also which one
-    /// failed last; none if there are fewer.
+    /// Makes a call, in which the `nth` system call of the fault's kinds fails, counted from 1. Also returns the last
+    /// one that failed; none if there are fewer.
     pub fn with<T>(&self, nth: usize, fault: Fault, call: impl FnOnce() -> T) -> (T, Option<String>) {
         (self.arm)(nth as c_long, fault.errno, fault.kinds, fault.lasting.into());
         let answer = call();
         let mut name = std::ptr::null();
         let hits = (self.disarm)(&mut name);
-        // SAFETY: the shim answers a constant string.
+        // SAFETY: the shim returns a constant string.
         let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_owned();
         (answer, (hits > 0).then_some(name))
     }
 
-    /// Makes a call under the eyes of `watcher`.
+    /// Makes a call with `watcher` set.
     pub fn watched<T>(&self, watcher: Watcher, call: impl FnOnce() -> T) -> T {
         (self.watch)(Some(watcher));
         let answer = call();

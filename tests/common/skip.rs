@@ -11,7 +11,7 @@ pub fn skip(why: &str) {
     // The test harness names each test's thread after the test.
     let skipped = format!("{program}: {}: {why}", std::thread::current().name().unwrap_or("?"));
     if let Some(list) = std::env::var_os("UPLOAD_SKIPPED") {
-        // In one write: other tests append at the same time.
+        // This is one write, because other tests append at the same time.
         let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
         list.write_all(format!("{skipped}\n").as_bytes()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What released versions wrote opens.
+//! Stores that released versions wrote still open.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -14,7 +14,7 @@ struct Kept {
     acknowledged: Vec<u64>,
 }
 
-/// A copy of a kept store, in which files may be changed, and what is in it.
+/// A copy of a kept store, in which files may be changed, and its uploads.
 fn copy_of(version: &Path) -> (tempfile::TempDir, Vec<Kept>) {
     let dir = tempfile::tempdir().unwrap();
     for name in entries(version) {
@@ -49,7 +49,7 @@ fn versions() -> Vec<PathBuf> {
     versions
 }
 
-/// For whom an upload is.
+/// Opens the store for an upload's owner.
 fn handle(dir: &Path, owner: Option<&str>) -> Store {
     let store = Store::open(dir, Options::default()).unwrap();
     owner.map_or(store.clone(), |owner| store.for_owner(owner.as_bytes()).unwrap())
@@ -71,7 +71,7 @@ fn every_upload_is_what_it_was_and_can_be_finished() {
                 continue;
             }
             assert_eq!(inspection.received_count, upload.acknowledged.len() as u64, "{what}");
-            // They were written before some reboot: the bytes are read again, and none is damaged.
+            // The stores were written before a reboot. The bytes are read again, and none is damaged.
             assert_eq!(store.verify(&upload.uid).unwrap().damaged_count, 0, "{what}");
             let pieces = cut(&file, upload.sizes);
             for number in (0..4).filter(|number| !upload.acknowledged.contains(number)) {
@@ -90,7 +90,7 @@ fn every_upload_is_what_it_was_and_can_be_finished() {
     }
 }
 
-/// With no word from us in between: what is complete comes out, also where nothing was asked for yet.
+/// Without other calls before it, `get` returns the file of each upload that has all chunks.
 #[test]
 fn what_is_complete_comes_out() {
     for version in versions() {
@@ -102,7 +102,7 @@ fn what_is_complete_comes_out() {
     }
 }
 
-/// A key leads to the upload that an earlier version began under it: the store's secret is read as it was written.
+/// A key leads to the upload that an earlier version began under it: the store's secret is still read.
 #[test]
 fn keys_lead_to_their_uploads() {
     let version = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/v0.2");

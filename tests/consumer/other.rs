@@ -1,5 +1,4 @@
-//! Another library that is written in Rust, linked as an archive into the same program: it brings its own copy of Rust's
-//! standard library.
+//! Another Rust library, linked as an archive into the same program. It brings its own copy of Rust's standard library.
 
 use std::panic;
 

@@ -1,7 +1,8 @@
-//! The power fails between any two system calls of a whole life: chunks, `get`, `move_to`, `remove`, `cleanup`.
+//! The power fails between any two system calls of an upload's whole life: chunks, `get`, `move_to`, `remove`,
+//! `cleanup`.
 //!
-//! What the disk could hold then is put together from the recorded calls (see `common/recorder.rs`), opened as another
-//! boot would, and asked for what the client had been promised.
+//! The possible disks at that moment are made from the recorded calls (see `common/recorder.rs`). Each is opened as in
+//! another boot, and must keep what the client was promised.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,40 +14,40 @@ use crate::common::shim::Shim;
 use crate::common::{bytes, cut, entries, seeded_bytes};
 use chunked_upload::{Chunk, Durability, ErrorKind, Expiry, Options, Result, Store, test_hooks};
 
-/// On a grid but for a shorter last chunk; and with chunks that fit no grid. No two chunks lie in the same sector: each
-/// reaches the disk for itself.
+/// A grid with a shorter last chunk, and chunks that fit no grid. No two chunks lie in one sector: each reaches the
+/// disk by itself.
 const CUTS: [&[usize]; 2] = [&[1024, 1024, 1024, 512], &[1024, 1536, 0, 1024]];
 const TOTAL: usize = 3584;
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 const KEY: &[u8] = b"a key of at least sixteen bytes";
-const OWNER: &[u8] = b"somebody";
+const OWNER: &[u8] = b"an owner";
 static LONG_NAME: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "n".repeat(4000));
 
-/// What the client knows, and of what it is waiting for the answer.
+/// What the client knows, and the calls whose answer it is waiting for.
 #[derive(Clone, Default, Hash, Debug)]
 struct Client {
     uid: String,
     acknowledged: [Option<Vec<u8>>; 4],
-    /// Each content that was sent of each chunk.
+    /// Each content that was sent for each chunk.
     sent: [Vec<Vec<u8>>; 4],
     under_way: Option<usize>,
-    /// A `get` was begun, and has answered.
+    /// Whether `get` was begun, and whether it has returned.
     asked: bool,
     got: bool,
     moving: bool,
     moved: bool,
-    /// By `remove` or `cleanup`.
+    /// Whether `remove` or `cleanup` was begun.
     removing: bool,
 }
 
-/// What a scenario is about.
+/// The kind of a scenario.
 #[derive(Clone, Copy, Default)]
 struct Kind {
     keyed: bool,
     owned: bool,
     limited: bool,
-    /// Its name alone is so long that `state` is not written at once.
+    /// The file name is so long that `state` is not written in one call.
     long_name: bool,
     /// The destination is on another file system.
     far: bool,
@@ -100,7 +101,7 @@ impl Case {
         if self.kind.owned { store.for_owner(OWNER).unwrap() } else { store }
     }
 
-    /// Makes a call with the power failing before each of its system calls, and once behind it.
+    /// Makes a call. The power fails before each of its system calls, and once after the call.
     fn step<T>(&mut self, call: impl FnOnce(&Store) -> Result<T>, learned: impl FnOnce(&mut Client, T)) {
         self.try_step(call, learned).unwrap();
     }
@@ -184,11 +185,11 @@ impl Case {
         self.step(|store| store.cleanup(&Expiry::older_than(Duration::ZERO)), |_, _| {});
     }
 
-    /// Opens some of what the disk could hold, has the client go on, and lets the power fail again meanwhile.
+    /// Opens some of the possible disks. The client continues, and the power fails again meanwhile.
     fn check_twice(&mut self, name: &str) {
         let failures = std::mem::take(&mut self.failures);
         let first = std::mem::replace(&mut self.recorder, Recorder::new(&[]));
-        // Of those with a mark and without the files it tells of there are few.
+        // Few disks have a mark without the files that belong to it.
         let (rare, usual): (Vec<_>, Vec<_>) = failures.iter().partition(|(image, _)| marked_without_file(image));
         let some = |of: Vec<_>| {
             let every = of.len() / 12 + 1;
@@ -200,14 +201,14 @@ impl Case {
             self.client = client.clone();
             test_hooks::set_trust_tag(Some(Some(0xb007)));
             let _ = self.try_get();
-            // Of an upload that is lost the client learns just that.
+            // If the upload is lost, the client learns that it is.
             let _ = [2, 0, 3, 1].iter().try_for_each(|&number| self.try_send(number, &self.piece(number)));
             let _ = self.try_get();
             self.check(name, 0xb008);
         }
     }
 
-    /// Opens what the disk could hold, all of it, in a boot with this tag.
+    /// Opens each possible disk, in a boot with this tag.
     fn check(&mut self, name: &str, tag: u32) {
         let failures = std::mem::take(&mut self.failures);
         test_hooks::set_trust_tag(Some(Some(tag)));
@@ -277,7 +278,7 @@ impl Case {
         assert!(!self.destination.exists(), "delivered twice");
     }
 
-    /// The bytes that `get` returns, if it does.
+    /// The bytes that `get` returns, if it succeeds.
     fn content(&self, store: &Store, uid: &str) -> Option<Vec<u8>> {
         match store.get(uid) {
             Ok(finished) => Some(std::fs::read(finished.path).unwrap()),
@@ -294,7 +295,7 @@ impl Case {
             assert!(self.content(store, &client.uid).unwrap() == self.file, "what `get` had answered");
         }
         if let Some(content) = self.content(store, &client.uid) {
-            // A wrong byte is one that no client sent, or at level chunk one that was replaced before.
+            // A byte is wrong if no client sent it or, at level `chunk`, if it was replaced before.
             let possible = |number: usize, found: &[u8]| match &client.acknowledged[number] {
                 Some(known) if self.durability == Durability::Chunk && client.under_way != Some(number) => {
                     found == known
@@ -304,7 +305,7 @@ impl Case {
             let pieces = cut(&content, self.sizes);
             // The file itself may have been sent in other pieces.
             let right = content == self.file || (0..4).all(|number| possible(number, pieces[number]));
-            assert!(right, "bytes that nobody sent");
+            assert!(right, "bytes that no client sent");
         }
         let mut kept = self.durability == Durability::Chunk && !client.removing && !client.uid.is_empty();
         let mut lost = vec![ErrorKind::NotFound];
@@ -322,7 +323,7 @@ impl Case {
                 continue;
             }
             uid = match send(store, self.kind, &uid, number, &piece) {
-                // Of a lost upload everything is sent again, and of one that has what the client replaced meanwhile.
+                // The client sends everything again if the upload is lost, or has chunks that were replaced meanwhile.
                 Err(error) if lost.contains(&error.kind()) && (!kept || error.kind() == ErrorKind::Conflict) => {
                     kept = false;
                     if error.kind() != ErrorKind::NotFound {
@@ -379,9 +380,9 @@ fn send(store: &Store, kind: Kind, uid: &str, number: usize, content: &[u8]) -> 
     store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid.to_string())
 }
 
-/// Whether the upload is marked as ordered or complete, and has neither of the files that go with that.
+/// Whether the upload is marked as ordered or complete, and has neither of the files for that mark.
 fn marked_without_file(image: &Image) -> bool {
-    /// Where `state` says what the upload is, and what it says then: see docs/design.md.
+    /// The offset of the stage in `state`, and its numbers: see docs/design.md.
     const PHASE_AT: usize = 64;
     const ORDERED_OR_COMPLETE: std::ops::RangeInclusive<u8> = 2..=3;
     let there = |name: &str| image.keys().any(|path| path.ends_with(name));
@@ -391,7 +392,7 @@ fn marked_without_file(image: &Image) -> bool {
         && !there("file")
 }
 
-/// A scenario at each level and with chunks on and off a grid.
+/// Runs a scenario at each level, and with chunks on and off a grid.
 fn at_every_point(name: &str, kind: Kind, scenario: impl Fn(&mut Case)) {
     at_every_point_of(kind, scenario, |case| case.check(name, 0xb007));
 }
@@ -452,7 +453,7 @@ fn with_a_long_name() {
     });
 }
 
-/// Two chunks come with other sizes first; the rewrite that they need stops half-way, and is not needed any more.
+/// Two chunks come with other sizes first. The rewrite that they need stops half-way, and is needless later.
 #[test]
 fn abandoning_a_rewrite() {
     at_every_point("abandoning_a_rewrite", Kind::default(), |case| {
@@ -488,8 +489,7 @@ fn replacing() {
     });
 }
 
-/// Chunks that were far too large leave room in scattered pieces. To make room for the last chunk, the others are moved
-/// together.
+/// Chunks that were far too large leave scattered gaps. To make room for the last chunk, the others are moved together.
 #[test]
 fn making_room() {
     let name = "making_room";

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use crate::common::{Memory, TestStore, bytes, chunk_count, in_child, join, kill_self, send};
 use chunked_upload::{Error, ErrorKind, Options, Store, test_hooks};
 
-/// A child that lives until the pipe it was given is closed here. It runs nothing of ours.
+/// Forks a child that lives until this process closes its end of the pipe. The child runs no code of the engine.
 fn forked_idler() -> (libc::pid_t, std::io::PipeWriter) {
     let (mut until, keep) = std::io::pipe().unwrap();
     // SAFETY: the child makes system calls only, and leaves by _exit.
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid == 0 {
-        // SAFETY: its own copy of the writing end, which would keep it waiting for itself.
+        // SAFETY: this closes the child's own copy of the writing end, with which it would wait for itself.
         unsafe { libc::close(keep.as_raw_fd()) };
         let _ = until.read(&mut [0]);
         // SAFETY: ends this process without running anything.
@@ -32,7 +32,7 @@ fn reap(pid: libc::pid_t) {
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
 }
 
-/// Leaves a child that lives until the test's process closes its writing end of this pipe, and kills this process.
+/// Forks a child that lives until the test's process closes its writing end of this pipe, and kills this process.
 fn leave_child_and_die((until, keep): (RawFd, RawFd)) -> ! {
     // SAFETY: the child makes system calls only, and leaves by _exit. The descriptors are open, the buffer has a byte.
     unsafe {
@@ -45,7 +45,7 @@ fn leave_child_and_die((until, keep): (RawFd, RawFd)) -> ! {
     kill_self()
 }
 
-/// Sends a chunk in a thread that stops in the middle of it, holding the chunk's lock; there does `meanwhile`.
+/// Sends a chunk in a thread. The thread stops in the middle, while it holds the chunk's lock, and runs `meanwhile`.
 fn in_mid_chunk(store: &TestStore, uid: &str, file: &[u8], meanwhile: impl FnOnce()) {
     std::thread::scope(|scope| {
         let (reached, at_step) = channel();
@@ -67,11 +67,11 @@ fn in_mid_chunk(store: &TestStore, uid: &str, file: &[u8], meanwhile: impl FnOnc
     });
 }
 
-/// A child inherits every open pipe of this process, and holds up whoever waits for the end of one: the tests that fork
-/// in mid-call take turns.
+/// A child inherits every open pipe of this process, and delays a reader that waits for the end of a pipe. So the tests
+/// that fork during a call take turns.
 static FORKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// The child has the open file, too, but the call gave the lock back for both.
+/// The child shares the open file, but the call releases the lock for both.
 #[test]
 fn a_child_forked_in_mid_call_holds_nobody_up() {
     let _turn = FORKING.lock();
@@ -80,7 +80,7 @@ fn a_child_forked_in_mid_call_holds_nobody_up() {
     let uid = store.first(&file, 100, 0);
     let mut idler = None;
     in_mid_chunk(&store, &uid, &file, || idler = Some(forked_idler()));
-    // It lives, and chunk 1 is free.
+    // The child lives, and chunk 1 is free.
     for number in 0..10 {
         store.send(&uid, &file, 100, number).unwrap();
     }
@@ -90,7 +90,7 @@ fn a_child_forked_in_mid_call_holds_nobody_up() {
     reap(pid);
 }
 
-/// If the parent is killed there, the lock is the child's until it exits; then the upload goes on.
+/// If the parent is killed there, the child holds the lock until it exits. Then the upload continues.
 #[test]
 fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits() {
     let _turn = FORKING.lock();
@@ -115,8 +115,8 @@ fn a_child_whose_parent_was_killed_in_mid_call_holds_up_one_chunk_until_it_exits
     assert_eq!(store.content(&uid), file);
 }
 
-/// The same for the lock of the whole store, which a first chunk takes if the store has a limit: first chunks wait, all
-/// other calls go on.
+/// The lock of the whole store, which a first chunk takes if the store has a limit. First chunks wait, all other calls
+/// continue.
 #[test]
 fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_it_exits() {
     let _turn = FORKING.lock();
@@ -153,7 +153,7 @@ fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_
         answer.recv().unwrap();
         join(vec![sender]);
     });
-    // The chunk whose process was killed takes no room: there are four uploads.
+    // The killed process's chunk takes no room: there are four uploads.
     store.first(&file, 100, 0);
     assert_eq!(send(&store, "", &file, 100, 0).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
@@ -162,7 +162,7 @@ fn a_child_whose_parent_was_killed_in_a_first_chunk_holds_up_first_chunks_until_
 /// children did not succeed.
 fn fork_in_first_call(root: &str, delay: Duration) -> usize {
     const FORKERS: usize = 3;
-    // The tests' own code sets things up in the first fork. They are not what is tested.
+    // The first fork sets up the tests' own code, which is not under test.
     in_child(|| {});
     let store = Store::open(root, Options::default()).unwrap();
     let begin = Barrier::new(FORKERS + 1);
@@ -190,8 +190,7 @@ fn fork_in_first_call(root: &str, delay: Duration) -> usize {
     })
 }
 
-/// A first call that sets something up for the whole process must not leave a child with half of it. Each round is a
-/// new process.
+/// A first call that sets up state of the process must not leave a child with half of it. Each round is a new process.
 #[test]
 fn children_forked_during_the_first_call_make_calls() {
     const ROUND: &str = "UPLOAD_FORK_IN_FIRST_CALL";
@@ -267,7 +266,7 @@ fn a_thousand_threads_on_one_store() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// Processes send until the disk is full: each is told `no_space`, and all finish once there is room.
+/// Processes send until the disk is full. Each gets `no_space`, and all finish when there is room again.
 #[test]
 fn uploads_that_race_until_the_disk_is_full() {
     const UPLOADS: usize = 6;
@@ -290,7 +289,7 @@ fn uploads_that_race_until_the_disk_is_full() {
             .map(|uid| {
                 let (store, file) = (&store, &file);
                 scope.spawn(move || {
-                    // Two may come through before the others meet the full disk.
+                    // Two chunks may succeed before the others meet the full disk.
                     let refused = || (1..count).any(|number| is_full(send(store, uid, file, CHUNK, number)));
                     in_child(|| {
                         if !refused() {

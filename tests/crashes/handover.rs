@@ -1,5 +1,5 @@
-//! What happens to a file at its destination while `move_to` is killed: it is taken, its inode becomes another file's,
-//! the destination becomes read-only. The file is delivered once all the same, and nothing is left.
+//! Events at the destination while `move_to` is killed: the file is taken, its inode becomes another file's, or the
+//! destination becomes read-only. The file is still delivered once, and nothing is left.
 
 use std::cell::Cell;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -15,7 +15,7 @@ use chunked_upload::{Durability, ErrorKind, Expiry, Options, Store, test_hooks};
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
 /// Makes `call` in a child that is killed before its `nth` system call that changes or syncs something, counted from 0.
-/// False if it got through.
+/// False if the call ended first.
 fn killed_at(shim: Shim, nth: usize, call: impl FnOnce()) -> bool {
     thread_local!(static LEFT: Cell<usize> = const { Cell::new(0) });
     extern "C" fn watcher(_synced: i32) {
@@ -39,7 +39,7 @@ fn everything() -> Expiry {
     Expiry::older_than(Duration::ZERO)
 }
 
-/// Takes each file that is there, as a consumer does, and returns how many. Each must be right.
+/// Takes each file, as a consumer does, and returns how many there were. Each must be right.
 fn take(place: &Path, right: &[u8]) -> usize {
     let names: Vec<_> = entries(place).into_iter().filter(|name| !name.starts_with('.')).collect();
     for name in &names {
@@ -49,7 +49,7 @@ fn take(place: &Path, right: &[u8]) -> usize {
     names.len()
 }
 
-/// The mover is killed before any of its system calls, and the consumer takes what it finds before the call is
+/// The mover is killed before any of its system calls. The consumer takes the file that it finds, and the call is
 /// repeated.
 #[test]
 fn a_file_that_was_taken_is_not_delivered_again() {
@@ -86,7 +86,7 @@ fn a_file_that_was_taken_is_not_delivered_again() {
     }
 }
 
-/// If a part is missing although it has not appeared, the file is not lost.
+/// A part is missing, and has not appeared: the file is not lost.
 #[test]
 fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
     let file = bytes(350);
@@ -110,9 +110,9 @@ fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
             let again = store.move_to(&uid, place.join("to"), false).map(|moved| std::fs::read(moved.path).unwrap());
             test_hooks::set_trust_tag(None);
             match happened {
-                // This looks just like a copy that was taken. See docs/design.md.
+                // This looks exactly like a copy that was taken. See docs/design.md.
                 "tidied away" => assert_eq!(again.unwrap_err().kind(), ErrorKind::Gone),
-                // From level complete on no power loss takes a part.
+                // From level `complete` on, power loss does not remove a part.
                 "power loss" if durability > Durability::Process => {
                     assert_eq!(again.unwrap_err().kind(), ErrorKind::Gone)
                 }
@@ -123,8 +123,7 @@ fn a_missing_part_is_believed_only_in_its_directory_and_boot() {
     }
 }
 
-/// Everything that the claim of a copy needs is on disk before the copy appears. A part that is still there is
-/// continued.
+/// Everything that a copy's claim needs is on disk before the copy appears. An existing part is continued.
 #[test]
 fn a_whole_part_appears_without_being_copied_again() {
     let file = bytes(350);
@@ -141,8 +140,8 @@ fn a_whole_part_appears_without_being_copied_again() {
     }
 }
 
-/// The copy appeared at a lower level than that of the call that ends the move: its bytes are synced before the
-/// original goes.
+/// The copy appeared at a lower level than that of the call that ends the move. Its bytes are synced before the
+/// original is removed.
 #[test]
 fn a_copy_is_synced_by_the_call_that_promises_it() {
     let Some(shim) = Shim::load() else { return };
@@ -151,7 +150,7 @@ fn a_copy_is_synced_by_the_call_that_promises_it() {
     let store = TestStore::new();
     let uid = store.send_all(&file, 100);
     let to = far.path().join("to");
-    // Such a `get` syncs the upload, but knows nothing of the copy.
+    // This `get` syncs the upload, but not the copy.
     die_in("move:appeared", 0, || drop(store.move_to(&uid, &to, false)));
     let durable = store.reopened(Options { durability: Durability::Complete, ..Options::default() });
     durable.get(&uid).unwrap();
@@ -186,7 +185,7 @@ impl Disk {
     }
 }
 
-/// A copy was begun; then its destination became read-only, or is not there any more.
+/// A copy was begun. Then its destination became read-only, or was removed.
 #[test]
 fn a_copy_that_cannot_be_removed_holds_no_upload() {
     let file = bytes(350);
@@ -262,7 +261,8 @@ fn a_copy_that_cannot_be_removed_holds_no_upload() {
     }
 }
 
-/// As above, but the server may not look into the destination any more. Root always may, so another user tries.
+/// A copy was begun. Then the server lost the right to read the destination. Root may always read it, so another user
+/// tries.
 #[test]
 fn a_copy_out_of_reach_holds_no_upload() {
     let Some(far) = other_file_system() else { return };
@@ -308,8 +308,7 @@ fn a_copy_out_of_reach_holds_no_upload() {
     assert!(status.success(), "{status:?}");
 }
 
-/// Puts another file at `path`, of this size, and with this inode: the file system uses the numbers of removed files
-/// again.
+/// Puts another file of this size at `path`, with this inode: the file system reuses the numbers of removed files.
 fn with_inode(path: &Path, inode: u64, size: usize) {
     let dir = tempfile::tempdir_in(path.parent().unwrap()).unwrap();
     for attempt in 0..10_000 {
@@ -350,8 +349,8 @@ fn another_file_with_the_moved_one_s_inode_is_not_taken_for_it() {
     }
 }
 
-/// The copy was begun; then the call that repeats it, goes elsewhere, or removes the upload is killed before any of its
-/// system calls.
+/// A copy was begun. Then a call that repeats it, moves the file elsewhere, or removes the upload is killed before any
+/// of its system calls.
 #[test]
 fn no_part_is_left_without_a_claim() {
     let Some(shim) = Shim::load() else { return };
@@ -366,7 +365,7 @@ fn no_part_is_left_without_a_claim() {
                 let second = far.path().join("second");
                 [&place, &second].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
                 die_in(died_in, 0, || drop(store.move_to(&uid, place.join("to"), false)));
-                // What was copied is not believed: the copy begins again.
+                // The copied bytes are not trusted: the copy begins again.
                 test_hooks::set_trust_tag(Some(Some(99)));
                 let died = killed_at(shim, nth, || match call {
                     "again" => drop(store.move_to(&uid, place.join("to"), false).unwrap()),
@@ -402,8 +401,7 @@ fn signals_do_not_end_a_copy() {
     let uids: Vec<_> = (0..8).map(|_| store.send_all(&file, SIZE)).collect();
     let status = in_child(|| {
         extern "C" fn handler(_: i32) {}
-        // SAFETY: the structures are plain C ones for which all zeros is a value, and outlive the calls; the handler
-        // does nothing.
+        // SAFETY: all zeros are a value of these plain C structures, which outlive the calls. The handler does nothing.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as extern "C" fn(i32) as usize;

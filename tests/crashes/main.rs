@@ -1,4 +1,4 @@
-//! What a kill, a fork or power loss leaves at any instant, and what the next call makes of it.
+//! A kill, a fork or power loss at any instant, and the calls after it.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The finished file goes to its permanent place: once, whole, whatever dies.
+//! The finished file arrives at its permanent place once and whole, whichever call dies.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Dura
 struct Elsewhere(tempfile::TempDir);
 
 impl Elsewhere {
-    /// `None`, said aloud, where there is no other file system.
+    /// `None`, with a message, where there is no other file system.
     fn new(store: &TestStore, other: bool) -> Option<Elsewhere> {
         let near = || tempfile::tempdir_in(store.dir.path()).ok();
         if other { crate::common::other_file_system() } else { near() }.map(Elsewhere)
@@ -27,7 +27,7 @@ impl Elsewhere {
     }
 }
 
-/// A complete but unfinished upload of 350 bytes.
+/// An upload of 350 bytes with all chunks, not completed yet.
 fn upload(store: &TestStore) -> (String, Vec<u8>) {
     let file = bytes(350);
     (store.send_pieces(&cut(&file, CUTS[1]), &[2, 0, 3, 1]), file)
@@ -68,7 +68,7 @@ fn nothing_is_overwritten_unless_told_to() {
         let Some(elsewhere) = Elsewhere::new(&store, other) else { return };
         let (uid, file) = upload(&store);
         let to = elsewhere.path("taken");
-        std::fs::write(&to, b"somebody else's").unwrap();
+        std::fs::write(&to, b"another program's").unwrap();
         for _ in 0..2 {
             let error = store.move_to(&uid, &to, false).unwrap_err();
             assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EEXIST)), "{error}");
@@ -81,7 +81,7 @@ fn nothing_is_overwritten_unless_told_to() {
         for overwrite in [false, true] {
             assert!(store.move_to(&uid, elsewhere.path("directory"), overwrite).is_err());
         }
-        assert_eq!(std::fs::read(&to).unwrap(), b"somebody else's");
+        assert_eq!(std::fs::read(&to).unwrap(), b"another program's");
         assert_eq!(elsewhere.entries(), ["dangling", "directory", "taken"], "nothing is left");
         assert_eq!(store.content(&uid), file, "and the upload is what it was");
         assert_eq!(std::fs::read(store.move_to(&uid, &to, true).unwrap().path).unwrap(), file);
@@ -113,7 +113,8 @@ fn what_cannot_be_moved_stays() {
     assert!(!to.exists());
 }
 
-/// Dies at every step; then the same destination succeeds, or another one does, or it is gone and at the first.
+/// The call dies at every step. Then the same destination or another one succeeds, or the upload is gone and the file
+/// is at the first.
 #[test]
 fn dying_at_any_step_leaves_one_file() {
     for other in [false, true] {
@@ -149,7 +150,8 @@ fn dying_at_any_step_leaves_one_file() {
     }
 }
 
-/// A removal takes what a copy that died left at its destination, wherever it died; what has appeared there stays.
+/// A removal removes the part that a dead copy left at its destination, wherever it died. A file that has appeared
+/// stays.
 #[test]
 fn a_copy_that_died_is_removed_with_its_upload() {
     let mut left_over = 0;
@@ -172,7 +174,7 @@ fn a_copy_that_died_is_removed_with_its_upload() {
     assert!(left_over >= 2);
 }
 
-/// Who repeats a move whose caller died before it was on disk puts it there.
+/// The caller of a move died before the move was on disk. A repeated call syncs it.
 #[test]
 fn a_repeated_move_is_as_durable_as_the_first() {
     use std::cell::Cell;
@@ -194,8 +196,8 @@ fn a_repeated_move_is_as_durable_as_the_first() {
     }
 }
 
-/// After power loss at the lowest level the mark may be on disk and the renaming not: the file is there, and goes
-/// again.
+/// After power loss at the lowest level the mark may be on disk without the rename. Then the file is there, and is
+/// moved again.
 #[test]
 fn a_move_that_power_loss_took_is_made_again() {
     let store = TestStore::new();
@@ -209,7 +211,7 @@ fn a_move_that_power_loss_took_is_made_again() {
     assert_eq!(store.move_to(&uid, &to, false).unwrap_err().kind(), ErrorKind::Gone);
 }
 
-/// The name of a file that was moved away is lost with the power; where the file is, is not.
+/// Power loss loses the name of a moved file in the upload, but not the file at its destination.
 #[test]
 fn a_moved_file_whose_name_is_lost_was_moved_all_the_same() {
     let store = TestStore::new();
@@ -226,7 +228,7 @@ fn a_moved_file_whose_name_is_lost_was_moved_all_the_same() {
     test_hooks::set_trust_tag(None);
 }
 
-/// A copy between file systems that is cut off goes on where it was.
+/// An interrupted copy between file systems continues where it stopped.
 #[test]
 fn a_long_copy_goes_on() {
     use std::cell::Cell;
@@ -260,7 +262,7 @@ fn of_many_callers_one_wins() {
         let answers: Vec<_> = std::thread::scope(|scope| {
             let callers: Vec<_> = (0..8)
                 .map(|caller| {
-                    // Two for each destination.
+                    // Two callers for each destination.
                     let to = elsewhere.path(&format!("to {}", caller / 2));
                     let (store, uid, start): (&Store, _, _) = (&store, &uid, &start);
                     scope.spawn(move || {
@@ -280,8 +282,7 @@ fn of_many_callers_one_wins() {
     }
 }
 
-/// An upload's own directory may be known by another name, as in a container: there the copy would replace the
-/// original.
+/// A container may reach an upload's own directory by another path. There the copy would replace the original.
 #[test]
 fn nothing_is_moved_into_its_own_directory_by_another_name() {
     let store = TestStore::new();
@@ -299,7 +300,7 @@ fn nothing_is_moved_into_its_own_directory_by_another_name() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// The copy of a call that was killed was tidied away, and its inode is another file's, at the destination.
+/// A cleaner removed a killed call's copy, and its inode is now another file's, at the destination.
 #[test]
 fn another_file_with_the_copy_s_inode_is_not_taken_for_it() {
     let file = bytes(1000);
@@ -309,7 +310,7 @@ fn another_file_with_the_copy_s_inode_is_not_taken_for_it() {
     let destination = elsewhere.0.path().join("moved");
     die_in("move:copied", 0, || drop(store.move_to(&uid, &destination, true)));
     let part = elsewhere.0.path().join(&entries(elsewhere.0.path())[0]);
-    // The inode stays the same, whatever the file system does with those that are free.
+    // This keeps the inode, whatever the file system does with free ones.
     std::fs::write(&part, b"an older version").unwrap();
     std::fs::rename(&part, &destination).unwrap();
     assert_eq!(store.move_to(&uid, &destination, false).unwrap_err().os_errno(), Some(libc::EEXIST));
@@ -317,7 +318,7 @@ fn another_file_with_the_copy_s_inode_is_not_taken_for_it() {
     assert_eq!(std::fs::read(&destination).unwrap(), file);
 }
 
-/// A call was killed while it copied; since then the upload was opened again, and got other bytes.
+/// A call was killed while it copied. Since then the upload was receiving again, and got other bytes.
 #[test]
 fn a_copy_of_the_file_before_is_not_gone_on_with() {
     let (old, new) = (bytes(1000), seeded_bytes(1000, 2));

@@ -1,9 +1,9 @@
-//! The power is cut under load, on real file systems: at random instants the image of one is cloned while processes
-//! write to it, and what each clone holds is mounted and held against what clients had been promised by then.
+//! Cuts the power under load, on real file systems. At random instants a file system's image is cloned while processes
+//! write to it. Each clone is mounted, and must hold what clients had been promised by then.
 //!
-//! A clone of a file (ioctl_ficlone(2)) is taken between two writes to it, so it is a disk that lost power there: what
-//! the file system had not written out by then is not on it. The image lies on an xfs of its own, which can clone.
-//! `UPLOAD_ROUNDS=` asks for more rounds than one, `UPLOAD_SEED=` for others.
+//! A clone of a file (ioctl_ficlone(2)) is taken between two writes to it. So it is a disk that lost power then: it
+//! lacks the bytes that the file system had not written out. The image lies on an xfs of its own, which can clone
+//! files. `UPLOAD_ROUNDS=` sets the number of rounds, `UPLOAD_SEED=` the seed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ const CHUNKS: usize = 6;
 /// How often the power is cut in each run.
 const CUTS: u64 = 3;
 
-/// A generator that a seed decides; small, and the same everywhere.
+/// A small random generator. One seed gives the same numbers everywhere.
 struct Random(u64);
 
 impl Random {
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// What a client uploads under this number: every second one in equal chunks.
+/// The chunks of the upload with this number. Every second upload has equal chunks.
 fn pieces(upload: u64) -> Vec<Vec<u8>> {
     let size = |number: usize| {
         let uneven = if upload.is_multiple_of(2) { 0 } else { (number * 7 + upload as usize) % 5 * 3000 };
@@ -39,7 +39,7 @@ fn pieces(upload: u64) -> Vec<Vec<u8>> {
     (0..CHUNKS).map(|number| seeded_bytes(size(number), upload * 100 + number as u64 + 1)).collect()
 }
 
-/// What it sends in place of a chunk for a while.
+/// The bytes that the client sends first in place of a chunk.
 fn other(piece: &[u8]) -> Vec<u8> {
     piece.iter().map(|byte| !byte).collect()
 }
@@ -63,10 +63,10 @@ fn destination(mountpoint: &Path, upload: u64) -> PathBuf {
 
 // --- the load ---
 
-/// A client: one upload after the other, for ever. What it does is in the log before it is begun, and when it is done.
+/// A client: one upload after the other, for ever. The log names each call before it begins, and after it ends.
 fn write_for_ever(mountpoint: &Path, store: &Store, writer: u64, random: &mut Random, log: &mut File) {
     for upload in (0..).map(|count: u64| writer + count * WRITERS) {
-        // Each line in one write: lines of several processes do not mix.
+        // Each line is one write, so lines of several processes do not mix.
         let mut say = |what: String| log.write_all(format!("{upload} {what}\n").as_bytes()).unwrap();
         let pieces = pieces(upload);
         let mut uid = String::new();
@@ -103,7 +103,7 @@ fn write_for_ever(mountpoint: &Path, store: &Store, writer: u64, random: &mut Ra
     }
 }
 
-/// Has the file system write out what it holds, now and then, in the middle of everything.
+/// Makes the file system write its pages out at random moments.
 fn sync_for_ever(mountpoint: &Path, random: &mut Random) {
     let root = File::open(mountpoint).unwrap();
     loop {
@@ -118,17 +118,17 @@ fn sync_for_ever(mountpoint: &Path, random: &mut Random) {
 #[derive(Default, Clone)]
 struct Known {
     uid: String,
-    /// Of each chunk, what was acknowledged last: the right bytes or the others.
+    /// The last acknowledged bytes of each chunk: true for the right ones.
     acknowledged: [Option<bool>; CHUNKS],
     got: bool,
     moved: bool,
-    /// Begun by now.
+    /// Whether a call with this chunk is running.
     under_way: [bool; CHUNKS],
     moving: bool,
     removing: bool,
 }
 
-/// From the log as it was before the cut, and as it was after it.
+/// Reads the log from before the cut and the one from after it.
 fn read_log(before: &str, after: &str) -> BTreeMap<u64, Known> {
     let mut uploads: BTreeMap<u64, Known> = BTreeMap::new();
     for (at, line) in after.split_inclusive('\n').scan(0, |at, line| {
@@ -153,7 +153,7 @@ fn read_log(before: &str, after: &str) -> BTreeMap<u64, Known> {
             _ => {}
         }
     }
-    // Of what the client knows no uid nothing can be asked.
+    // Uploads whose uid the client does not know cannot be checked.
     uploads.retain(|_, known| !known.uid.is_empty());
     uploads
 }
@@ -209,7 +209,7 @@ fn check_upload(mountpoint: &Path, store: &Store, durability: Durability, upload
         for (number, piece) in pieces.iter().enumerate() {
             let found = rest.split_off(..piece.len()).unwrap();
             let is_right = if found == piece { Some(true) } else { (found == other(piece)).then_some(false) };
-            let is_right = is_right.expect("bytes that somebody sent");
+            let is_right = is_right.expect("bytes that a client sent");
             let last = durability == Durability::Chunk && !known.under_way[number];
             assert!(!last || known.acknowledged[number] == Some(is_right), "what was acknowledged of chunk {number}");
         }
@@ -221,7 +221,7 @@ fn check_upload(mountpoint: &Path, store: &Store, durability: Durability, upload
             assert!(!missing.iter().any(|range| range.contains(&(number as u64))), "chunk {number} was acknowledged");
         }
     }
-    // The client goes on, or begins anew.
+    // The client continues, or begins again.
     let mut uid = if matches!(answer, Err(Error::Incomplete { .. })) { known.uid.clone() } else { String::new() };
     for (number, piece) in pieces.iter().enumerate() {
         uid = send(store, &uid, upload, number, piece).unwrap();
@@ -233,8 +233,8 @@ fn first_seed() -> u64 {
     std::env::var("UPLOAD_SEED").map_or(1, |text| text.parse().expect("a number"))
 }
 
-/// Cuts the power under a store of one level, and holds it to what another promises. Answers how many chunks were
-/// acknowledged; `None` where there is no such file system.
+/// Cuts the power under a store at `level`, and checks the promises of the level `promised`. Returns how many chunks
+/// were acknowledged; `None` where there is no such file system.
 fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability, seed: u64) -> Option<usize> {
     let image = Image::sized(&outer.mountpoint(), kind, 300)?;
     let mut random = Random(seed);
@@ -262,7 +262,7 @@ fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability,
         lost.push((clone, before, read_log_now()));
     }
     children.into_iter().for_each(|child| child.kill());
-    assert!(image.unmount(), "nobody uses it any more");
+    assert!(image.unmount(), "no process uses it any more");
     let mut promises = 0;
     for (clone, before, after) in lost {
         std::fs::rename(clone, image.file()).unwrap();
@@ -275,10 +275,10 @@ fn cut_power(outer: &Image, kind: &str, level: Durability, promised: Durability,
     Some(promises)
 }
 
-/// All in turn: a forked child has the files of the others open, which could not be unmounted then.
+/// One test runs all: a forked child has the files of other tests open, and they could not be unmounted then.
 #[test]
 fn on_real_file_systems() {
-    // In memory, where it can be: what matters is what is written when, not how fast.
+    // In memory where possible: the order of writes matters, not their speed.
     let place = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let Some(outer) = Image::sized(&place, "xfs", 2048) else { return };
     let (first, rounds) = (first_seed(), crate::common::rounds());
@@ -290,7 +290,8 @@ fn on_real_file_systems() {
             eprintln!("{kind}, {level:?}: {} cuts, {promises} chunks acknowledged", rounds * CUTS);
         }
     }
-    // What is not kept is noticed. On a busy machine not each time: the kernel may have written all by itself.
+    // The test notices promises that the store does not keep. Not each time on a busy machine, where the kernel may
+    // write everything by itself.
     for promised in [Durability::Complete, Durability::Chunk] {
         let kept = |seed| std::panic::catch_unwind(|| cut_power(&outer, "ext4", Durability::Process, promised, seed));
         let noticed = (1..=8).any(|seed| !matches!(kept(seed), Ok(Some(_))));

@@ -1,7 +1,7 @@
 //! A machine that loses power at any step of any call.
 //!
-//! What was synced is on the disk; what was not may be there or not, each file and each name for itself. The tests keep
-//! both apart, put together what a disk could hold at every step, and open it as another boot would.
+//! Synced bytes and names are on the disk. Others may be there or not, each file and each name by itself. The tests
+//! keep both apart, make the disks that are possible at every step, and open them as in another boot.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,17 +15,18 @@ use chunked_upload::{Chunk, Durability, Error, Options, Store, test_hooks};
 type Content = Rc<Vec<u8>>;
 type Names = BTreeMap<String, u64>;
 
-/// The files of one upload, as they are and as they could be on the disk. Files go by their inodes, as names change.
+/// The files of one upload, as they are and as they could be on the disk. Files are known by their inodes, because
+/// names change.
 #[derive(Default)]
 struct Disk {
-    /// Each content a file had since it was last synced; the first is what was synced, or nothing.
+    /// Each content of a file since its last sync. The first is the synced content, or nothing.
     contents: HashMap<u64, Vec<Content>>,
-    /// Each set of names the directory had since it was last synced.
+    /// Each set of names of the directory since its last sync.
     names: Vec<Names>,
 }
 
 impl Disk {
-    /// Takes note of what the directory holds after a step.
+    /// Records the content of the directory after a step.
     fn observe(&mut self, dir: &Path, step: &str) {
         let mut names = Names::new();
         for name in entries(dir) {
@@ -53,8 +54,8 @@ impl Disk {
         }
     }
 
-    /// Everything the disk could hold if the power failed now. Of each file but `state` the oldest, the newest, and
-    /// what lies between the last two.
+    /// All possible disks if the power failed now. Of each file except `state` only the oldest and newest content, and
+    /// mixtures of the last two.
     fn images(&self) -> Vec<BTreeMap<String, Content>> {
         let mut images = Vec::new();
         for names in &self.names {
@@ -77,7 +78,7 @@ impl Disk {
     }
 }
 
-/// A file of which half of a change has reached the disk.
+/// A file after half of a change has reached the disk.
 fn half_way(old: &[u8], new: &[u8]) -> Vec<u8> {
     let byte = |of: &[u8], at: usize| of.get(at).copied().unwrap_or(0);
     let differ: Vec<usize> = (0..old.len().max(new.len())).filter(|&at| byte(old, at) != byte(new, at)).collect();
@@ -85,7 +86,7 @@ fn half_way(old: &[u8], new: &[u8]) -> Vec<u8> {
     (0..new.len()).map(|at| byte(if at < middle { new } else { old }, at)).collect()
 }
 
-/// What the client knows: for each chunk what was acknowledged, and what is on its way.
+/// What the client knows: for each chunk the acknowledged bytes, and the bytes that are being sent.
 #[derive(Clone, Default)]
 struct Client {
     acknowledged: Vec<Option<Vec<u8>>>,
@@ -94,10 +95,10 @@ struct Client {
     finished: Option<Vec<u8>>,
 }
 
-/// What could be on the disk, with what the client knew then.
+/// A possible disk, with what the client knew then.
 type Failure = (BTreeMap<String, Content>, Client);
 
-/// A store whose power can fail at every step. On a file system in memory: what matters is which calls are made.
+/// A store whose power can fail at every step. It is in memory, because only the order of calls matters.
 struct Machine {
     _dir: tempfile::TempDir,
     root: PathBuf,
@@ -126,7 +127,7 @@ impl Machine {
         Store::open(&self.root, Options { durability, ..Options::default() }).unwrap()
     }
 
-    /// Makes a call with the power failing at every step of it, and once behind it.
+    /// Makes a call. The power fails at every step of it, and once after the call.
     fn observed<T>(&self, call: impl FnOnce() -> T, learned: impl FnOnce(&mut Client, &T)) -> T {
         let (root, disk, client, failures) =
             (self.root.clone(), self.disk.clone(), self.client.clone(), self.failures.clone());
@@ -184,7 +185,7 @@ fn send(store: &Store, uid: &str, total: u64, count: usize, number: usize, conte
     store.handle_chunk(&chunk).unwrap().upload_uid.to_string()
 }
 
-/// Boots from each image and holds the store to what it promised. `pieces` is what the client wants to have sent.
+/// Boots from each image and checks the store's promises. `pieces` is what the client wants to have sent.
 fn check(machine: &Machine, pieces: &[&[u8]], uid: &str, promised: Durability) {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let mut seen = HashSet::new();
@@ -206,11 +207,11 @@ fn check(machine: &Machine, pieces: &[&[u8]], uid: &str, promised: Durability) {
             format!("{sizes:?}, acknowledged {acknowledged:?}, on its way {:?}", client.under_way.as_ref().map(|u| u.0))
         };
         if let Some(finished) = &client.finished {
-            // Whoever got the file has it, at either level.
+            // A file that `get` returned is there, at either level.
             let path = store.get(uid).unwrap_or_else(|error| panic!("{}: {error}", what())).path;
             assert!(std::fs::read(path).unwrap() == *finished, "{}", what());
         } else if promised == Durability::Chunk {
-            // A wrong byte is one that no client sent: while a chunk is replaced, its old and its new bytes are right.
+            // A byte is wrong if no client sent it. While a chunk is replaced, its old and its new bytes are right.
             if let Ok(answer) = store.get(uid) {
                 let content = std::fs::read(answer.path).unwrap();
                 let possible = |new: bool| -> Vec<u8> {
@@ -222,7 +223,7 @@ fn check(machine: &Machine, pieces: &[&[u8]], uid: &str, promised: Durability) {
                 };
                 assert!(content == possible(false) || content == possible(true), "{}", what());
             } else {
-                // Only what was not acknowledged is sent again, and what was replaced by what the client wants.
+                // The client sends only chunks that were not acknowledged, or that are to be replaced.
                 for (number, piece) in pieces.iter().enumerate() {
                     let kept = client.acknowledged[number].as_deref() == Some(piece);
                     if !kept || client.under_way.as_ref().is_some_and(|(under_way, _)| *under_way == number) {
@@ -266,7 +267,7 @@ fn at_level_chunk_every_acknowledged_chunk_survives() {
     }
 }
 
-/// What came in at a lower level is synced before the first chunk at the higher one is acknowledged.
+/// Chunks from a lower level are synced before the first chunk at the higher level is acknowledged.
 #[test]
 fn raising_the_level_makes_durable_what_was_there() {
     let file = bytes(350);
@@ -279,7 +280,7 @@ fn raising_the_level_makes_durable_what_was_there() {
         }
         machine.failures.borrow_mut().clear();
         machine.send(Durability::Chunk, &uid, 0, pieces[0]);
-        // Steps before that answer promise nothing; the level does not fall again.
+        // Before that answer nothing is promised. The level does not fall again.
         let answered = machine.failures.borrow().last().cloned().unwrap();
         machine.failures.replace(vec![answered]);
         machine.send(Durability::Process, &uid, 2, pieces[2]);
@@ -323,7 +324,7 @@ fn a_file_finished_at_level_process_survives_once_get_promises_it() {
     }
 }
 
-/// A chunk of a finished file, repeated at a higher level: the file is synced before the answer.
+/// A chunk of a finished file is repeated at a higher level. The file is synced before the answer.
 #[test]
 fn a_repeat_of_a_finished_file_s_chunk_is_as_durable_as_it_says() {
     let file = bytes(350);
@@ -345,8 +346,9 @@ fn a_repeat_of_a_finished_file_s_chunk_is_as_durable_as_it_says() {
     }
 }
 
-/// The sector with the mark of the tail was lost, the sector with the slot of the last chunk there was kept: the next
-/// chunk must not be given the same place, least of all over bytes that are believed because they were synced.
+/// Power loss lost the sector with the mark of the tail's end, and kept the sector with the slot of the last chunk
+/// there. The next chunk must not get the same place, above all not over bytes that are trusted because they were
+/// synced.
 #[test]
 fn a_stale_mark_of_the_tail() {
     let file = bytes(350);
@@ -380,7 +382,7 @@ fn a_stale_mark_of_the_tail() {
     }
 }
 
-/// The first `get` died behind its rename: the second must still make the file durable before it returns it.
+/// The first `get` died after its rename. The second must still make the file durable before it returns it.
 #[test]
 fn a_get_that_died_does_not_leave_the_next_one_believing() {
     let file = bytes(350);
@@ -399,7 +401,7 @@ fn a_get_that_died_does_not_leave_the_next_one_believing() {
         test_hooks::set_hook(Some(Rc::new(move |name| {
             disk.borrow_mut().observe(&dir, name);
             counted.set(counted.get() - 1);
-            // Every step behind this one fails: as far as the disk can tell, the process died here.
+            // Every step after this one fails. For the disk, the process died here.
             if counted.get() < 0 { Err(std::io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
         })));
         let died = store.get(&uid).is_err();
@@ -412,7 +414,7 @@ fn a_get_that_died_does_not_leave_the_next_one_believing() {
     }
 }
 
-/// Once `get` has answered.
+/// Checks the disks after `get` has returned.
 fn check_finished(machine: &Machine, uid: &str, file: &[u8]) {
     let failures = machine.failures.borrow();
     let answered: Vec<_> = failures.iter().filter(|(_, client)| client.finished.is_some()).collect();
@@ -429,9 +431,9 @@ fn check_finished(machine: &Machine, uid: &str, file: &[u8]) {
     }
 }
 
-/// At level `process` nothing was synced, so the disk may hold `state` as it was at one moment and the other files as
-/// they were at any other. Every such mixture of two moments, under a new trust tag, must lead to the right bytes or to
-/// chunks that can be sent again.
+/// At level `process` nothing is synced, so the disk may have `state` from one moment and the other files from another.
+/// Every such mixture of two moments, under a new trust tag, must lead to the right bytes or to chunks that can be sent
+/// again.
 #[test]
 fn any_mixture_of_old_records_and_new_files() {
     let file = bytes(350);

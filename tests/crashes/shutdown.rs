@@ -1,22 +1,22 @@
 //! Power loss on real file systems: an image of ext4 or xfs is shut down under the store, so that nothing more reaches
-//! the disk, and mounted again. Skipped, with a word, where images cannot be made or mounted.
+//! the disk, and mounted again. Skipped, with a message, where images cannot be made or mounted.
 
 use crate::common::{Image, bytes, seeded_bytes};
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store};
 
-/// The store on an image, as it is opened after each boot.
+/// Opens the store on an image, as after each boot.
 fn store_on(image: &Image, durability: Durability) -> Store {
     let options = Options { durability, min_free_space: 0, ..Options::default() };
     Store::open(image.mountpoint().join("uploads"), options).unwrap()
 }
 
-/// Cuts the power, and switches it on again. False, said aloud, if the file system lives on: somebody else's mount
-/// namespace, made while it was mounted, keeps it from being unmounted for good.
+/// Cuts the power, and switches it on again. False, with a message, if the file system stays mounted, because another
+/// mount namespace that was made meanwhile keeps it.
 #[must_use]
 fn lose_power(image: &Image) -> bool {
     use std::os::fd::AsRawFd;
-    /// Linux `include/uapi/linux/ext4.h`: EXT4_IOC_SHUTDOWN, which is XFS_IOC_GOINGDOWN, and the flag not to write the
-    /// journal out first.
+    /// EXT4_IOC_SHUTDOWN from Linux `include/uapi/linux/ext4.h`, which is XFS_IOC_GOINGDOWN, and the flag not to write
+    /// the journal first.
     const SHUTDOWN: libc::Ioctl = 0x8004_587d;
     const NO_LOG_FLUSH: u32 = 2;
     let root = std::fs::File::open(image.mountpoint()).unwrap();
@@ -70,7 +70,7 @@ fn at_level_chunk_what_was_acknowledged_is_there_on(kind: &str) {
         for number in [3, 0, 6, 1] {
             uid = send(&store, &uid, &pieces, number, pieces[number]).unwrap();
         }
-        // One is replaced, and replaced again.
+        // One chunk is replaced, and replaced again.
         send(&store, &uid, &pieces, 0, &seeded_bytes(pieces[0].len(), 9)).unwrap();
         send(&store, &uid, &pieces, 0, pieces[0]).unwrap();
         if !lose_power(&image) {
@@ -114,8 +114,8 @@ fn at_level_complete_the_file_is_there_once_get_returned_it_on(kind: &str) {
     }
 }
 
-/// Nothing was synced by the store, but the system did so now and then: what it caught is there, what it did not is
-/// missing, and the file comes out right.
+/// The store synced nothing, but the system did at random moments. Chunks that it synced are there, others are missing,
+/// and the file is right in the end.
 #[test]
 fn at_level_process_nothing_wrong_is_handed_out() {
     for kind in KINDS {

@@ -1,8 +1,8 @@
 //! A process that dies at any step of any call.
 //!
-//! Each call is run in a child that kills itself at its first step, then at its second, and so on until the call gets
-//! through. After each death the upload must be right: nothing acknowledged is lost, `get` never hands out a wrong
-//! byte, and sending again what was not acknowledged finishes it.
+//! Each call runs in a child that kills itself at its first step, then at its second, and so on until the call
+//! succeeds. After each death the upload must be right: no acknowledged chunk is lost, and `get` never returns a wrong
+//! byte. Sending the other chunks again finishes it.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -14,7 +14,7 @@ use chunked_upload::{Chunk, Durability, Error, ErrorKind, Options, Store, test_h
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
 
-/// What is done to an upload whose pieces these are.
+/// An action on an upload, with its pieces.
 type Step<'a> = &'a dyn Fn(&TestStore, &[&[u8]], &str);
 
 /// For every level, every cut and every step of a call: `prepare` an upload, die in `call`, then `recover`.
@@ -44,7 +44,7 @@ fn all_but(store: &TestStore, pieces: &[&[u8]], left_out: usize) -> String {
     store.send_pieces(pieces, &order)
 }
 
-/// `get` answers with the right bytes, or with an error of this kind.
+/// `get` returns the right bytes, or an error of this kind.
 fn right_or(store: &Store, uid: &str, file: &[u8], kind: ErrorKind) {
     match store.get(uid) {
         Ok(finished) => assert_eq!(std::fs::read(finished.path).unwrap(), file),
@@ -69,7 +69,7 @@ fn in_the_first_chunk() {
             if !died {
                 break;
             }
-            // Nobody knows the uid. Were it known, it would not be found before the upload is whole.
+            // No client knows the uid. If one did, it would not find the upload before that is whole.
             for uid in entries(store.root()) {
                 match store.get(&uid) {
                     Err(Error::NotFound { .. }) => {}
@@ -132,7 +132,7 @@ fn in_a_replacing_chunk_of_the_same_size() {
     );
 }
 
-/// The same, with half of the new bytes already over the old ones when death comes.
+/// Death comes when half of the new bytes are over the old ones.
 #[test]
 fn within_the_bytes_of_a_replacing_chunk() {
     let (old, new) = (bytes(400), seeded_bytes(400, 2));
@@ -225,8 +225,8 @@ fn in_get() {
     );
 }
 
-/// After a death in `get`, a chunk comes before the next `get`: the same bytes are welcome, and other bytes make either
-/// a conflict with the finished file or a replacement.
+/// After a death in `get`, a chunk comes before the next `get`. The same bytes succeed. Other bytes are a conflict with
+/// the finished file, or replace the chunk.
 #[test]
 fn in_get_before_a_chunk() {
     let others = seeded_bytes(350, 2);
@@ -253,7 +253,7 @@ fn in_get_before_a_chunk() {
     }
 }
 
-/// A rewrite that died half-way, and then a chunk behind or before its progress is replaced by one of another size.
+/// A rewrite died half-way. Then a chunk after or before its progress is replaced by one of another size.
 #[test]
 fn a_chunk_replaced_after_a_rewrite_died() {
     let (file, others) = (bytes(350), seeded_bytes(350, 2));
@@ -288,7 +288,7 @@ fn a_chunk_replaced_after_a_rewrite_died() {
     }
 }
 
-/// A rewrite is not begun anew: what was copied stays copied.
+/// A rewrite does not begin again: copied chunks stay copied.
 #[test]
 fn a_rewrite_goes_on_where_it_stopped() {
     let file = bytes(350);
@@ -308,13 +308,13 @@ fn a_rewrite_goes_on_where_it_stopped() {
     die_in("rewrite:recorded", 2, || drop(store.get(&uid)));
     let copied = steps("rewrite:copied");
     assert_eq!(store.content(&uid), file);
-    // Unless nothing is believed: then it begins anew.
+    // Where nothing is trusted, it begins again.
     let left = if crate::common::volume_is_told() { 1 } else { 4 };
     assert_eq!(copied.get(), left, "of four chunks three were copied before");
     test_hooks::set_hook(None);
 }
 
-/// What a leftover of an abandoned rewrite must never become: the finished file of somebody who took his.
+/// The remains of an abandoned rewrite never become the finished file of an owner who has taken his.
 #[test]
 fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
     let file = bytes(400);
@@ -327,12 +327,12 @@ fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
         std::fs::read(store.path(&uid, "state")).unwrap()[128..160].try_into().unwrap()
     };
     for (step, record, tag) in [
-        // Before any of its progress is on record, and behind that.
+        // Before the first record of its progress, and after it.
         ("rewrite:copied", None, None),
         ("rewrite:recorded", None, None),
-        // Begun by this library before it had a record for that there was none.
+        // Begun by an earlier version, which did not record that no rewrite ever began.
         ("rewrite:copied", Some(NO_RECORD), None),
-        // Power loss brought the record back that there was none.
+        // Power loss brought back the record that no rewrite ever began.
         ("rewrite:copied", Some(never_begun()), Some(Some(98))),
     ] {
         let store = TestStore::new();
@@ -346,7 +346,7 @@ fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
             state.write_all_at(&record, 128).unwrap();
         }
         test_hooks::set_trust_tag(tag);
-        // The client sends even chunks after all: no rewrite is needed any more.
+        // The client sends even chunks now: no rewrite is needed any more.
         store.send_piece(&uid, &even, 1).unwrap();
         store.send_piece(&uid, &even, 2).unwrap();
         std::fs::remove_file(store.finished(&uid).path).unwrap();
@@ -360,7 +360,7 @@ fn an_abandoned_rewrite_does_not_bring_a_taken_file_back() {
     }
 }
 
-/// A mark of a completer that died costs the next writer a look at the gate and is gone.
+/// A dead completer's mark makes the next writer take the gate once, and is removed.
 #[test]
 fn behind_the_closing_mark() {
     let file = bytes(350);
@@ -368,7 +368,7 @@ fn behind_the_closing_mark() {
     let store = TestStore::new();
     let uid = store.send_pieces(&pieces, &[0, 1, 2, 3]);
     let closing = || std::fs::read(store.path(&uid, "state")).unwrap()[192];
-    // Only where somebody is in its way a completer leaves the mark.
+    // A completer sets the mark only if another call holds a lock.
     let in_the_way = std::fs::File::options().write(true).open(store.path(&uid, "state")).unwrap();
     // SAFETY: zeros are a value of this structure, and the kernel keeps no pointer to it.
     unsafe {
@@ -384,7 +384,7 @@ fn behind_the_closing_mark() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// The hint that all chunks are there does not outlive a chunk that a crash took back.
+/// The hint that all chunks are there is corrected when a crash loses a chunk.
 #[test]
 fn received_all_is_not_said_while_a_replaced_chunk_is_missing() {
     let (file, others) = (bytes(2000), seeded_bytes(2000, 2));

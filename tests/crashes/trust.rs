@@ -1,5 +1,5 @@
-//! Bytes damaged behind the engine's back while another boot or mount makes their records suspect: the damage is
-//! named, can be repaired by sending again, and what is whole is read once and then believed.
+//! Bytes are damaged, and another boot or mount makes their records suspect. The damage is reported, and sending the
+//! chunks again repairs it. Undamaged bytes are read once and then trusted.
 
 use std::os::unix::fs::FileExt;
 
@@ -29,7 +29,7 @@ fn missing(error: Error) -> (u64, u64) {
     }
 }
 
-/// On a grid, off it, and with a rewrite.
+/// In order, and in reverse order, which off a grid needs a rewrite.
 const ORDERS: [&[usize]; 2] = [&[0, 1, 2, 3], &[3, 2, 1, 0]];
 
 #[test]
@@ -73,12 +73,12 @@ fn damage_after_completing_is_named_and_repaired() {
     }
 }
 
-/// After a repair chunks need not have the sizes they had: the places of the old ones are not mistaken for a grid.
+/// After a repair chunks may have other sizes. The old chunks' places are not mistaken for a grid.
 #[test]
 fn a_rewritten_file_that_was_damaged_can_be_sent_with_other_cuts() {
     let file = bytes(350);
     let store = TestStore::new();
-    // The chunk of 110 comes first and fixes a grid that no other chunk fits.
+    // The chunk of 110 bytes comes first and fixes a grid that no other chunk fits.
     let pieces = cut(&file, CUTS[1]);
     let uid = store.send_pieces(&pieces, &[1, 0, 2, 3]);
     assert_eq!(store.content(&uid), file);
@@ -95,7 +95,7 @@ fn a_rewritten_file_that_was_damaged_can_be_sent_with_other_cuts() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// One chunk of a rewritten file is damaged and replaced by one that would fit the old grid: its neighbours stay.
+/// One chunk of a rewritten file is damaged and replaced by a chunk that would fit the old grid. Its neighbours stay.
 #[test]
 fn a_repair_never_touches_the_neighbours() {
     let file = bytes(350);
@@ -177,8 +177,8 @@ fn a_check_may_die_anywhere() {
     }
 }
 
-/// A repeat of a chunk whose record is suspect is written again, whatever its bytes seem to be: what the page cache
-/// shows may not be what is on the disk.
+/// A repeat of a chunk whose record is suspect is written again, even if the bytes agree: the disk may have other bytes
+/// than the page cache.
 #[test]
 fn a_repeat_of_a_suspect_chunk_is_written_again() {
     let file = bytes(1000);
@@ -215,7 +215,7 @@ fn a_repeat_of_a_suspect_chunk_is_written_again() {
     );
 }
 
-/// A repeat is compared with the stored bytes, not with the record of them.
+/// A repeat is compared with the stored bytes, not with their checksum.
 #[test]
 fn a_repeat_finds_damage_that_the_record_does_not_show() {
     let file = bytes(1000);
@@ -226,7 +226,7 @@ fn a_repeat_finds_damage_that_the_record_does_not_show() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// A finished file that was damaged by power loss does not make the right bytes a conflict.
+/// If power loss damaged a finished file, the right bytes are no conflict.
 #[test]
 fn the_right_bytes_for_a_damaged_finished_file_repair_it() {
     let file = bytes(1000);
@@ -266,7 +266,7 @@ fn lost_bytes_are_missing_chunks() {
     }
 }
 
-/// A finished file that became shorter within one boot: its owner's doing, but no wrong file is handed out.
+/// The owner cuts a finished file within one boot. No wrong file is returned.
 #[test]
 fn a_finished_file_of_another_size_is_not_handed_out() {
     let file = bytes(1000);
@@ -278,7 +278,7 @@ fn a_finished_file_of_another_size_is_not_handed_out() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// A small `state` grows by one write; where blocks are smaller than that, power loss can keep a part.
+/// A small `state` is made by one write. If blocks are smaller than that, power loss can keep a part.
 #[test]
 fn a_state_without_its_end_is_no_upload() {
     let store = TestStore::new();
@@ -290,7 +290,7 @@ fn a_state_without_its_end_is_no_upload() {
     assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// Every call says the same of an upload whose bytes power loss took before anybody had them, whoever comes first.
+/// Power loss lost an upload's bytes before they were taken. All calls give the same answer, in any order.
 #[test]
 fn an_upload_that_lost_its_data_is_not_called_gone() {
     let store = TestStore::new();
@@ -305,7 +305,7 @@ fn an_upload_that_lost_its_data_is_not_called_gone() {
     }
 }
 
-/// Where the kernel does not tell boot or mount, everything works, and everything is read.
+/// Where the kernel does not tell boot or mount, all calls work, and all bytes are read.
 #[test]
 fn without_a_tag_nothing_is_believed() {
     let file = bytes(1000);
@@ -317,12 +317,12 @@ fn without_a_tag_nothing_is_believed() {
         assert_eq!(count(&steps(|| assert_eq!(store.content(&uid), file)), "check:passed"), read);
         assert_eq!(store.send(&uid, &seeded_bytes(1000, 2), 100, 3).unwrap_err().kind(), ErrorKind::Conflict);
         store.send(&uid, &file, 100, 3).unwrap();
-        // The refused chunk had the file read once more; synced then, it is never read again.
+        // The refused chunk made the call read the file once more. It was synced then, and is never read again.
         assert_eq!(count(&steps(|| assert_eq!(store.content(&uid), file)), "check:passed"), 0);
     }
 }
 
-/// What was synced is believed after a reboot without being read.
+/// Synced bytes are trusted after a reboot without being read.
 #[test]
 fn what_was_synced_need_not_be_read() {
     let file = bytes(1000);
@@ -338,7 +338,7 @@ fn what_was_synced_need_not_be_read() {
     }
 }
 
-/// Power loss took the rename of a rewritten file: a chunk finds the upload as `get` would.
+/// Power loss lost the rename of a rewritten file. A chunk finds the upload as `get` would.
 #[test]
 fn a_chunk_does_not_call_gone_what_get_would_bring_back() {
     let file = bytes(350);
@@ -353,7 +353,7 @@ fn a_chunk_does_not_call_gone_what_get_would_bring_back() {
     assert!(sent.unwrap());
 }
 
-/// Of a finished file with one damaged chunk, whose check was killed when it had found that.
+/// A finished file has one damaged chunk. Its check was killed when it had found that.
 #[test]
 fn verify_after_a_check_that_was_killed() {
     let file = bytes(1000);

@@ -1,7 +1,7 @@
 //! Every system call fails, once or from then on, in every call of the engine.
 //!
-//! After each failure: a named error, nothing lost that was acknowledged, no descriptor leaked; once the fault is gone
-//! the upload goes on, and nothing is left that `cleanup` does not find.
+//! After each failure there is a named error, no acknowledged chunk is lost, and no descriptor is leaked. Without the
+//! fault the upload continues, and `cleanup` finds everything that is left.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const FAULTS: [Fault; 10] = [
 
 const KEY: &str = "a key of at least sixteen bytes";
 
-/// An upload in the middle of its life, and what its client knows.
+/// An unfinished upload, and what its client knows.
 struct Case {
     store: TestStore,
     uid: String,
@@ -37,12 +37,12 @@ struct Case {
     digest: String,
     key: &'static str,
     destination: PathBuf,
-    /// On another file system, if the destination is.
+    /// The directory of a destination on another file system.
     elsewhere: Option<tempfile::TempDir>,
 }
 
 impl Case {
-    /// An upload that has these chunks.
+    /// An upload with these chunks.
     fn new(options: Options, sizes: &'static [usize], keyed: bool, numbers: &[usize]) -> Case {
         use base64::Engine;
         use sha2::Digest;
@@ -80,7 +80,7 @@ impl Case {
         self.store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid.to_string())
     }
 
-    /// The fault is gone. Everything that was acknowledged is there, and the rest can be sent.
+    /// Without the fault. Everything that was acknowledged is there, and the rest can be sent.
     fn recover(&mut self) {
         if self.uid.is_empty() && self.acknowledged.is_empty() {
             self.uid = self.send(1).unwrap();
@@ -98,12 +98,12 @@ impl Case {
         assert_eq!(std::fs::read(self.store.get(&self.uid).unwrap().path).unwrap(), self.file);
     }
 
-    /// Cleanup finds everything.
+    /// Cleanup finds everything that is left.
     fn clean(self) {
         for _ in 0..2 {
             assert_eq!(self.store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap().failed_count, 0);
         }
-        // The store's own records stay: they are of no upload.
+        // The store's own records stay. They belong to no upload.
         let left: Vec<_> =
             entries(self.store.root()).into_iter().filter(|n| n != "promised" && n != "secret").collect();
         assert_eq!(left, [""; 0]);
@@ -112,7 +112,7 @@ impl Case {
     }
 }
 
-/// What may be said of a failure of the system: which one it was.
+/// Checks that the error names the system's failure.
 fn is_named(error: &Error, fault: Fault, call: &str) -> bool {
     match error.kind() {
         ErrorKind::NoSpace => [libc::ENOSPC, libc::EDQUOT].contains(&fault.errno),
@@ -161,11 +161,11 @@ fn at_every_call(
         }
     }
     println!("{failed:?}, {errors} errors");
-    // Cleaning up tells of few failures: it counts what it could not remove, and goes on.
+    // A cleanup returns few errors: it counts the uploads that it could not remove, and continues.
     assert!(failed.values().sum::<usize>() > 20 && errors > 0, "the faults reach the engine");
 }
 
-/// A call after which the upload must be as it was, or better.
+/// Tests a call that may lose nothing.
 fn keeps_everything(prepare: &dyn Fn(Options) -> Case, call: &dyn Fn(&mut Case) -> Result<()>) {
     at_every_call(prepare, call, &|case, _| case.recover());
 }
@@ -179,7 +179,7 @@ fn the_first_chunk() {
     });
 }
 
-/// After an error, the same key leads to the same upload or a new one, but to one only.
+/// After an error, the same key leads to the same upload or a new one, but never to two.
 #[test]
 fn the_first_chunk_with_a_key() {
     keeps_everything(&|options| Case::new(options, CUTS[1], true, &[]), &|case| {
@@ -212,7 +212,7 @@ fn a_repeat() {
     keeps_everything(&|options| Case::new(options, CUTS[1], false, &[2, 3]), &|case| case.send(3).map(|_| ()));
 }
 
-/// Other bytes of the same size: an error voids what was acknowledged for this chunk, and for this one only.
+/// Other bytes of the same size: after an error only this chunk's acknowledgement is void.
 #[test]
 fn other_bytes_of_the_same_size() {
     replaced(CUTS[0], 100);
@@ -260,7 +260,7 @@ fn getting_a_finished_file() {
     keeps_everything(&prepare, &|case| case.store.get(&case.uid).map(|_| ()));
 }
 
-/// A failure to read is no damage: nothing is given up.
+/// A failed read is not damage: no chunk is lost.
 #[test]
 fn verifying() {
     let prepare = |options| Case::new(options, CUTS[1], false, &[2, 0, 3]);
@@ -279,7 +279,7 @@ fn inspecting_and_listing() {
     });
 }
 
-/// To the same file system, and to another: the file is in the store, or whole at its place, or both; the same call
+/// Moves to one file system or to another. The file is in the store, or whole at its place, or both. A repeated call
 /// ends what the failed one began.
 fn moving(elsewhere: bool) {
     let prepare = move |options| {
@@ -318,7 +318,7 @@ fn moving_to_another_file_system() {
     }
 }
 
-/// An upload that was to be removed is whole, or unknown.
+/// An upload whose removal failed is whole or `not_found`.
 #[test]
 fn removing() {
     let prepare = |options| Case::new(options, CUTS[1], true, &[2, 0, 3, 1]);

@@ -1,4 +1,4 @@
-//! What a disk or a system call that fails leaves, and what the next call makes of it.
+//! A disk or a system call fails, and the calls after it.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Faults that the tools must find, in the engine's reading of what it is given: tests/watched.sh runs them one by one.
+//! Planted faults in the bytes that the engine reads. The tools must find them: tests/watched.sh runs them one by one.
 
 use crate::common::{TestStore, send};
 
@@ -7,7 +7,7 @@ use crate::common::{TestStore, send};
 fn use_after_free() {
     let store = TestStore::new();
     let file = vec![7; 1000];
-    // SAFETY: none, `file` is freed before it is sent.
+    // SAFETY: none. `file` is freed before it is sent.
     let freed = unsafe { std::slice::from_raw_parts(file.as_ptr(), file.len()) };
     drop(file);
     send(&store, "", freed, 1000, 0).unwrap();
@@ -26,7 +26,7 @@ fn data_race() {
     let mut file = vec![7; 1000];
     let address = file.as_mut_ptr() as usize;
     std::thread::scope(|scope| {
-        // SAFETY: none, it is written to while it is sent.
+        // SAFETY: none. The bytes are changed while they are sent.
         let writer = scope.spawn(move || unsafe { (address as *mut u8).write(8) });
         send(&store, "", &file, 1000, 0).unwrap();
         writer.join().unwrap();

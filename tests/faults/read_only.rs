@@ -1,4 +1,4 @@
-//! A file system that becomes read-only under a store: calls that only read succeed, all others name the reason.
+//! A file system becomes read-only under a store. Calls that only read succeed, and all others name the reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn keyed<'a>(content: &'a [u8]) -> Chunk<'a> {
     Chunk { upload_key: &[b'k'; 16], total_size: 350, chunk_count: 4, content, ..Chunk::default() }
 }
 
-/// Makes uploads, has the file system made read-only and then writable again. Checks the answer of each call.
+/// Makes uploads. The file system becomes read-only, and then writable again. Checks the answer of each call.
 fn through_a_remount(place: &Path, durability: Durability, remount: impl Fn(&str)) {
     let store = Store::open(
         place.join(format!("{durability:?}")),
@@ -93,7 +93,7 @@ fn a_store_on_ext4_is_read_through_a_read_only_remount() {
     }
 }
 
-/// Another mount: a file that was synced can be handed out without a write.
+/// On another mount, a synced file is returned without a write.
 #[test]
 fn a_synced_file_is_read_from_a_read_only_mount() {
     let Some(image) = Image::make("ext4") else { return };

@@ -20,23 +20,23 @@ pub struct Thin {
     memory: Memory,
 }
 
-/// What the disk has no room for.
+/// The bytes for which the disk has no room.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Starved {
-    /// The bytes of the uploads: room that the file system has given to them already.
+    /// The bytes of the uploads: blocks that the file system has allocated already.
     Data,
-    /// Records: everything that the file system has given to no file yet.
+    /// Records: all blocks that the file system has not allocated yet.
     Records,
-    /// Both. A file system may stop working then, until it is repaired.
+    /// Both. Then the file system may stop working until it is repaired.
     Everything,
 }
 
-/// What becomes of the pages that could not be written.
+/// What happens to the pages that could not be written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Evicted {
     Nothing,
     Pages,
-    /// With its inode the kernel forgets that a write failed.
+    /// The kernel also evicts the inodes, and forgets that a write failed.
     Inodes,
 }
 
@@ -53,7 +53,7 @@ impl Thin {
         };
         let memory = Memory::mount(ROOM)?;
         let image = Image::made_with(memory.path(), kind, mebibytes, arguments)?;
-        // What the file system itself needs, its journal too, is there.
+        // The disk has the blocks that the file system itself needs, with its journal.
         let size = format!("{mebibytes}M");
         assert!(succeeds("fallocate", &["-l", &size, image.file().to_str().unwrap()]));
         Some(Thin { kind, image, memory })
@@ -68,12 +68,12 @@ impl Thin {
         self.image.mountpoint().join("uploads").join(uid).join("state")
     }
 
-    /// From here on the disk takes nothing new.
+    /// From here on the disk accepts no new blocks.
     pub fn starve(&self, starved: Starved) {
         self.starve_uploads(starved, &self.image.mountpoint().join("uploads"));
     }
 
-    /// The same for uploads that lie here.
+    /// The same for uploads in this directory.
     pub fn starve_uploads(&self, starved: Starved, uploads: &Path) {
         self.write_back();
         if starved != Starved::Data {
@@ -91,7 +91,7 @@ impl Thin {
             }
         }
         self.limit(0);
-        // Page by page: the loop device takes a write that was cut off for a whole one.
+        // Page by page: the loop device mistakes a partial write for a whole one.
         let devices =
             Command::new("losetup").args(["-n", "-O", "NAME", "-j"]).arg(self.image.file()).output().unwrap().stdout;
         let device = String::from_utf8(devices).unwrap();
@@ -99,8 +99,8 @@ impl Thin {
         std::fs::write(queue, "4").unwrap();
     }
 
-    /// btrfs writes its trees to new places only, and stops working when it cannot: there the disk has room. The bytes
-    /// of files go to new places, too, so what cannot be written leaves what was there before.
+    /// btrfs writes its trees only to new places, and stops working when it cannot. So the disk keeps room for them.
+    /// The bytes of files go to new places, too, so a failed write leaves the old bytes.
     fn keep_trees(&self) {
         let (image, all) = (self.image.file(), ["inspect-internal", "dump-tree", "-t", "chunk"]);
         let listed = Command::new("btrfs").args(all).arg(&image).output().unwrap().stdout;
@@ -118,7 +118,7 @@ impl Thin {
         }
     }
 
-    /// From here on the disk takes so many bytes and no more.
+    /// From here on the disk accepts only this many more bytes.
     fn limit(&self, more: u64) {
         let used = Command::new("df").args(["--output=used", "-B1"]).arg(self.memory.path()).output().unwrap().stdout;
         let used = String::from_utf8(used).unwrap();
@@ -126,7 +126,7 @@ impl Thin {
         self.memory.remount(&format!("size={}", used + more));
     }
 
-    /// There is room again. A file system that the lack of room damaged is repaired, as an administrator would do. True
+    /// Gives the disk room again. Repairs a file system that the lack of room damaged, as an administrator would. True
     /// if that was necessary.
     pub fn feed(&self, remounted: bool) -> bool {
         let broken = std::fs::write(self.image.mountpoint().join("probe"), "").is_err();
@@ -139,10 +139,10 @@ impl Thin {
         broken
     }
 
-    /// The kernel writes back what it has, as it does by itself after a while.
+    /// Makes the kernel write its pages back, as it does by itself after a while.
     pub fn write_back(&self) {
         let dir = std::fs::File::open(self.image.mountpoint()).unwrap();
-        // SAFETY: no pointers are passed. What fails is what these tests are about.
+        // SAFETY: no pointers are passed. The tests expect failures here.
         unsafe { libc::syncfs(dir.as_raw_fd()) };
     }
 
@@ -164,7 +164,7 @@ impl Kept {
         let file = std::fs::File::open(path).unwrap();
         let size = file.metadata().unwrap().len() as usize;
         let (read, how) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_POPULATE);
-        // SAFETY: a new mapping, which nobody reads through.
+        // SAFETY: a new mapping, through which no code reads.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), size, read, how, file.as_raw_fd(), 0) };
         assert_ne!(start, libc::MAP_FAILED);
         Kept(start, size)
@@ -173,12 +173,12 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // SAFETY: the mapping is this one's own.
+        // SAFETY: this value owns the mapping.
         unsafe { libc::munmap(self.0, self.1) };
     }
 }
 
-/// An upload on such a disk, and its right file.
+/// An upload on a thin disk, and its right file.
 pub struct Sent<'a> {
     pub case: String,
     pub file: &'a [u8],
@@ -206,7 +206,7 @@ impl Sent<'_> {
         send(store, &self.uid, self.file, self.size, number).map(drop)
     }
 
-    /// Asks for the file. It must be right, otherwise the result must be an error.
+    /// Calls `get`. The file must be right, or the result must be an error.
     pub fn get(&self, store: &Store) -> Result<()> {
         match store.get(&self.uid) {
             Ok(finished) => {
@@ -224,8 +224,8 @@ impl Sent<'_> {
         }
     }
 
-    /// With room again: missing chunks are sent again, and then the file is right, also when it is read from the disk.
-    /// `broken` if the file system had to be repaired: then the upload may have gone with what it did not write.
+    /// With room again, missing chunks are sent again. Then the file is right, also when it is read from the disk. If
+    /// the file system had to be repaired (`broken`), the upload may be lost with the bytes that were not written.
     pub fn finish(&self, thin: &Thin, store: &Store, mut broken: bool) {
         let mut answers = Vec::new();
         for _ in 0..6 {
@@ -235,7 +235,7 @@ impl Sent<'_> {
             match self.get(store) {
                 Ok(()) => break,
                 Err(error) => {
-                    // A write that failed before there was room can stop the file system a moment later.
+                    // A write that failed before there was room can stop the file system later.
                     broken |= error.os_errno() == Some(libc::EROFS) && thin.feed(true);
                     answers.push(error.to_string());
                 }
@@ -267,7 +267,7 @@ struct Case {
     size: usize,
 }
 
-/// On blocks of the disk; not on blocks; and so many that the table takes many blocks.
+/// Aligned to the disk's blocks; not aligned; and so many chunks that the table takes many blocks.
 const SIZES: [usize; 3] = [256 << 10, 250_000, 8 << 10];
 pub const FILE: usize = 4 << 20;
 
@@ -279,11 +279,11 @@ fn cases(kind: &'static str, level: Durability) -> impl Iterator<Item = Case> {
     })
 }
 
-/// The kernel's own write-back fails, and what is asked for on the full disk, and afterwards, is right or an error.
+/// The kernel's own write-back fails. The answers on the full disk, and later, are right or errors.
 fn never_wrong(case: Case) {
     let Some(thin) = Thin::new(case.kind) else { return };
     let (store, file) = (thin.store(case.level), seeded_bytes(FILE, 1));
-    // The last chunk reserves nothing: then the file system takes room for the others where the disk has none.
+    // The last chunk reserves nothing. So the file system gives the others room that the disk does not have.
     let first = if case.kind == "ext4" { 0 } else { chunk_count(&file, case.size) - 1 };
     let sent = Sent::begin_with(first, &store, &case, &file, case.size);
     thin.starve(case.starved);
@@ -329,8 +329,7 @@ fn a_file_whose_write_back_failed_is_never_wrong_on_xfs_and_btrfs() {
     }
 }
 
-/// A call at level `chunk` meets the failure of chunks that were acknowledged at a lower level, and takes the kernel's
-/// report of it with it.
+/// A call at level `chunk` gets the kernel's report of a failure on chunks that were acknowledged at a lower level.
 #[test]
 fn chunks_of_a_lower_level_whose_failure_another_call_met_are_sent_again() {
     for level in [Durability::Process, Durability::Complete] {
@@ -357,7 +356,7 @@ fn chunks_of_a_lower_level_whose_failure_another_call_met_are_sent_again() {
     }
 }
 
-/// Runs in a process that is killed when a sync has failed.
+/// Runs a call in a process that is killed when a sync has failed.
 fn dies(call: &dyn Fn()) {
     in_child(|| {
         test_hooks::set_hook(Some(Rc::new(|step| if step == "failed:sync" { kill_self() } else { Ok(()) })));
@@ -365,7 +364,7 @@ fn dies(call: &dyn Fn()) {
     });
 }
 
-/// The process is killed when a sync has failed and nothing else has happened yet. The kernel does not tell again.
+/// The process is killed directly after a sync has failed. The kernel does not report the failure again.
 #[test]
 fn a_failure_that_kills_the_call_is_not_forgotten() {
     for level in [Durability::Complete, Durability::Chunk] {
@@ -376,7 +375,7 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
                 let (store, file) = (thin.store(level), seeded_bytes(FILE, 3));
                 let sent = Sent::begin(&store, &case, &file, size);
                 thin.starve(starved);
-                // At level `chunk` the first chunks meet the failure, otherwise the demand for the file does.
+                // At level `chunk` the first chunks meet the failure, otherwise `get` does.
                 let (dying, rest) = if level == Durability::Chunk { (1..5, 1..1) } else { (1..1, 1..sent.count()) };
                 for number in dying {
                     dies(&|| drop(sent.send(&store, number)));
@@ -387,7 +386,7 @@ fn a_failure_that_kills_the_call_is_not_forgotten() {
                 dies(&|| drop(sent.get(&store)));
                 thin.evict(evicted);
                 let broken = thin.feed(false);
-                // The neighbouring chunks are sent first, by processes that know nothing of the failure.
+                // The neighbouring chunks are sent first, by processes that have not seen the failure.
                 for number in (1..sent.count()).filter(|number| number % 2 == 0) {
                     let _ = sent.send(&store, number);
                 }
@@ -405,19 +404,19 @@ fn send_as(store: &Store, uid: &str, pieces: &[&[u8]], number: usize, content: &
     store.handle_chunk(&chunk).map(|receipt| receipt.upload_uid.to_string())
 }
 
-/// A record that was replaced is on disk still, because a call was killed when it could not sync. Its place is given to
-/// another chunk.
+/// The disk still has a replaced record, because a call was killed when it could not sync. The record's place is given
+/// to another chunk.
 #[test]
 fn a_chunk_in_the_place_of_one_whose_clearing_was_not_synced_is_kept() {
     let Some(thin) = Thin::new("btrfs") else { return };
     let (store, file) = (thin.store(Durability::Chunk), seeded_bytes(100_000, 5));
-    // The records of the first and of the others are in different blocks.
+    // The records of the first chunk and of the others are in different blocks.
     let mut lengths = [0; 200];
     (lengths[10], lengths[150], lengths[151], lengths[152]) = (30_000, 20_000, 25_000, 25_000);
     let pieces = cut(&file, &lengths);
     let uid = send_as(&store, "", &pieces, 0, &[]).unwrap();
     let send = |number: usize, content: &[u8]| send_as(&store, &uid, &pieces, number, content);
-    // Too large, all of them, and the tail is nearly at its limit.
+    // All of them are too large, and the tail is nearly at its limit.
     for (number, length) in [(150, 40_000), (151, 60_000), (152, 50_000)] {
         send(number, &seeded_bytes(length, 6)).unwrap();
     }
@@ -434,8 +433,8 @@ fn a_chunk_in_the_place_of_one_whose_clearing_was_not_synced_is_kept() {
     assert!(std::fs::read(store.get(&uid).unwrap().path).unwrap() == file);
 }
 
-/// The record of a chunk is not on disk, because a call was killed when it could not sync. The copy is made, the chunks
-/// in `data` are removed, and the call that does it is killed, too.
+/// The record of a chunk is not on disk, because a call was killed when it could not sync. A call makes the copy,
+/// removes the chunks in `data`, and is killed, too.
 #[test]
 fn a_record_that_was_not_synced_costs_no_other_chunk() {
     let Some(thin) = Thin::new("btrfs").map(Rc::new) else { return };
@@ -448,7 +447,7 @@ fn a_record_that_was_not_synced_costs_no_other_chunk() {
         send(number).unwrap();
     }
     thin.starve(Starved::Records);
-    // For the chunk, but not for its record.
+    // There is room for the chunk, but not for its record.
     thin.limit(1 << 20);
     let kept = Kept::new(&thin.state(&uid));
     in_child(|| {
@@ -504,7 +503,7 @@ fn several_uploads_on_a_full_disk_are_each_right() {
     }
 }
 
-/// The destination of `move_to` is the disk that runs out. The call that copies is killed when its sync failed.
+/// The destination of `move_to` is on the disk that runs out. The call that copies is killed when its sync has failed.
 #[test]
 fn a_copy_whose_sync_failed_is_made_again() {
     for evicted in EVICTED {

@@ -1,5 +1,5 @@
-//! A disk that fails for a moment: the kernel reports a failed write-back once, and then forgets it. So what could not
-//! be synced is written again before it is synced again.
+//! A disk fails for a moment. The kernel reports a failed write-back once, and then forgets it. So bytes that could not
+//! be synced are written again before the next sync.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -56,7 +56,7 @@ fn a_slot_that_could_not_be_synced_is_written_again() {
     assert!(steps.ends_with(&["receive:locked", "receive:secured", "synced:state"]), "{steps:?}");
 }
 
-/// Reading back is for disks that fail: it costs as much as the chunk, or the file.
+/// Only on disks that fail are bytes read back: that costs as much as the chunk, or the file.
 #[test]
 fn a_disk_that_works_is_never_in_doubt() {
     for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
@@ -85,15 +85,15 @@ fn a_disk_that_works_is_never_in_doubt() {
     }
 }
 
-/// Leaves no room for anything that is not there yet.
+/// Leaves no room for new blocks.
 fn fill(memory: &Memory) {
     let used = Command::new("df").args(["--output=used", "-B1"]).arg(memory.path()).output().unwrap().stdout;
     let used = String::from_utf8(used).unwrap();
     memory.remount(&format!("size={}", used.lines().nth(1).unwrap().trim()));
 }
 
-/// On a real ext4, whose disk fails for just these bytes. Written again over the same blocks they would read as zeros
-/// once they are no longer in the page cache, although the second sync succeeded.
+/// On a real ext4, whose disk fails only for these bytes. If they were written again over the same blocks, they would
+/// read as zeros when they leave the page cache, although the second sync succeeded.
 #[test]
 fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
     const SIZE: usize = 64 << 10;
@@ -101,7 +101,7 @@ fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
         return;
     }
     let Some(memory) = Memory::mount("size=256m") else { return };
-    // Blocks of whole pages: the loop device takes a write that was cut off within a page for a whole one.
+    // Blocks of whole pages: the loop device mistakes a partial write within a page for a whole one.
     let arguments = ["-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
     let Some(image) = Image::made_with(memory.path(), "ext4", 64, &arguments) else { return };
     let (file, backing) = (bytes(8 * SIZE), image.file());
@@ -109,7 +109,7 @@ fn a_chunk_whose_sync_failed_is_on_disk_when_it_is_acknowledged_later() {
     let options = Options { durability: Durability::Chunk, ..Options::default() };
     let store = Store::open(image.mountpoint().join("uploads"), options).unwrap();
     let uid = send(&store, "", &file, SIZE, 0).unwrap().upload_uid.to_string();
-    // All but the room of the other chunks is there.
+    // The disk has room for everything except the other chunks.
     assert!(succeeds("fallocate", &["-l", "64M", backing]));
     let places = unwritten(&image.mountpoint().join("uploads").join(&uid).join("data"));
     assert!(!places.is_empty());

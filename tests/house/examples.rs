@@ -1,4 +1,4 @@
-//! The examples of `examples/` do what they say.
+//! The programs in `examples/` do what they say.
 
 use std::process::{Command, Output};
 

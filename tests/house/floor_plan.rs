@@ -1,8 +1,9 @@
-//! The floor plan of the sources: a file imports only what lies below it, and no files import each other in a circle.
+//! The floor plan of the sources: a file imports only files of its own storey and of lower ones, and no files import
+//! each other in a circle.
 //!
-//! Every path in the code counts, in a `use` or not, that begins with `crate`, `super` or `self`. A path leads to the
-//! file that it names. A file that declares another one (`mod`) imports it. So to use a name that `lib.rs` or a
-//! `mod.rs` passes on is a circle.
+//! Every path in the code that begins with `crate`, `super` or `self` counts, in a `use` or not. A path leads to the
+//! file that it names. A file that declares another one (`mod`) imports it. So a name that `lib.rs` or a `mod.rs`
+//! re-exports makes a circle if it is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ fn a_circle_is_found_wherever_its_paths_stand() {
     );
 }
 
-/// Such a file declares the files of its folder.
+/// Whether the file declares the files of its folder.
 fn is_folder(file: &str) -> bool {
     file == "lib.rs" || file.ends_with("mod.rs")
 }

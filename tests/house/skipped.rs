@@ -26,7 +26,7 @@ fn said(output: &Output) -> bool {
         .contains("skipped: house: skipped::cannot_run: no ext4 can be made or mounted here")
 }
 
-/// What `make test` says at its end.
+/// The text that `make test` prints at its end.
 fn end(list: &Path) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/skipped.sh");
     let output = Command::new(script).env("UPLOAD_SKIPPED", list).output().unwrap();

@@ -1,4 +1,4 @@
-//! A store's own limits: what uploads take together is never promised twice.
+//! A store's own limits: no room is promised twice.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chunked_upload::{Chunk, Error, ErrorKind, Expiry, Options, Receipt, Result, 
 
 /// The unit in which these tests count disk space.
 const UNIT: u64 = 10_000;
-/// What an upload of few chunks takes besides its file: a directory and a `state`.
+/// The disk space that an upload of few chunks takes besides its file: a directory and a `state`.
 const BESIDES: u64 = 2 * 4096;
 
 fn limited(max_store_size: u64) -> TestStore {
@@ -36,7 +36,7 @@ fn full(store: &Store, size: u64) {
     }
 }
 
-/// What all uploads in the store take.
+/// The disk space that all uploads in the store take.
 fn taken(store: &Store) -> u64 {
     let listed = store.list().unwrap().map(|listed| listed.unwrap()).filter(|listed| listed.phase.name() != "gone");
     listed.map(|listed| listed.total_size + BESIDES).sum()
@@ -59,7 +59,7 @@ fn declared_sizes_count_until_the_file_is_taken() {
     let finished = whole(&store, 400);
     store.get(&finished).unwrap();
     full(&store, 2);
-    // By a call of ours.
+    // Removed by a call.
     store.remove(unfinished.as_str()).unwrap();
     begin(&store, 600).unwrap();
     full(&store, 2);
@@ -74,13 +74,13 @@ fn declared_sizes_count_until_the_file_is_taken() {
     assert_eq!(store.cleanup(&Expiry::older_than(Duration::ZERO)).unwrap().failed_count, 0);
     let all = begin(&store, 1000).unwrap().upload_uid;
     full(&store, 2);
-    // By an outside cleaner.
+    // Removed by a cleaner outside the library.
     std::fs::remove_dir_all(store.root().join(all.as_str())).unwrap();
     set_counted_at(&store, 0);
     begin(&store, 1000).unwrap();
 }
 
-/// What is repeated is not subtracted twice.
+/// A repeated call does not subtract an upload twice.
 #[test]
 fn a_repeated_move_makes_room_once() {
     let store = limited(1000);
@@ -111,7 +111,8 @@ fn what_is_refused_promises_nothing() {
     full(&store, 2);
 }
 
-/// Uploads made without the limit count when the sum is counted anew; a sum that is missing or damaged is.
+/// Uploads made without the limit count when the sum is counted again. A sum that is missing or damaged is counted
+/// again.
 #[test]
 fn a_sum_that_is_missing_is_counted() {
     let store = limited(1000);
@@ -128,7 +129,7 @@ fn a_sum_that_is_missing_is_counted() {
     begin(&store, 100).unwrap();
 }
 
-/// Where the kernel tells no boot and no mount, each sum could be of another time: it is counted before it is used.
+/// Where the kernel tells neither boot nor mount, each sum could be of another boot. So it is counted again before use.
 #[test]
 fn a_sum_of_an_unknown_time_is_counted() {
     let store = limited(1000);
@@ -140,7 +141,7 @@ fn a_sum_of_an_unknown_time_is_counted() {
     chunked_upload::test_hooks::set_trust_tag(None);
 }
 
-/// Two processes that begin uploads at once never get more than the limit; all that is left is used.
+/// Two processes that begin uploads at once never get more than the limit. All that is left is used.
 #[test]
 fn processes_together_keep_to_it() {
     for _ in 0..5 {
@@ -164,7 +165,7 @@ fn processes_together_keep_to_it() {
     }
 }
 
-/// Whoever dies, and wherever: the sum is never too low, and what died does not count for ever.
+/// Wherever a call dies, the sum is never too low, and the dead call's upload does not count for ever.
 #[test]
 fn a_death_never_makes_room_that_is_not_there() {
     type Call = fn(&TestStore, &str);
@@ -241,7 +242,7 @@ fn uploads_are_counted_until_the_file_is_taken() {
         assert!(in_child(|| assert!(begin(&store, 2).is_ok())).success());
         too_many(&store, 4);
         too_many(&owned, 4);
-        // Another chunk of an upload that is there needs no room.
+        // Another chunk of an existing upload needs no room.
         store.send_content(one.as_str(), (2 * UNIT - BESIDES) as usize, 2, 1, b"y");
         store.move_to(&finished, store.dir.path().join("moved"), false).unwrap();
         begin(&owned, 2).unwrap();
@@ -275,14 +276,14 @@ fn processes_together_keep_to_the_number() {
     assert_eq!(store.list().unwrap().count(), 10);
 }
 
-/// A refused upload does not have all others counted each time: that would hold up every first chunk.
+/// Not each refused upload causes a count: counting would delay every first chunk.
 #[test]
 fn uploads_are_counted_at_most_once_a_second() {
     let store = limited(1000);
     for _ in 0..9 {
         begin(&store, 100).unwrap();
     }
-    // Room that no call has made is found by counting.
+    // A count finds room that no call has made.
     let all = begin(&store, 100).unwrap().upload_uid;
     std::fs::remove_dir_all(store.root().join(all.as_str())).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;

@@ -1,4 +1,4 @@
-//! The end of uploads: removing, cleaning up, and what stands beside it.
+//! Removing uploads, cleaning up, and files that are not the store's.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -49,7 +49,7 @@ fn a_removed_upload_is_unknown_and_leaves_nothing() {
     assert_eq!(store.remove("x").unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// A chunk, a `get` and another removal that came while the upload was being removed: none of them finds it.
+/// A chunk, a `get` and another removal come while the upload is being removed. None of them finds it.
 #[test]
 fn calls_that_waited_for_a_removal_find_nothing() {
     for call in 0..3 {
@@ -137,8 +137,7 @@ fn each_kind_has_its_own_age() {
     assert_eq!(store.cleanup(&everything()).unwrap().removed.len(), 3);
 }
 
-/// A clock that was set back, or an attacker, leaves times ahead of the clock. Such uploads age from the first cleanup
-/// on.
+/// A clock that was set back, or an attacker, leaves times in the future. Such uploads age from the first cleanup on.
 #[test]
 fn a_time_in_the_future_does_not_keep_an_upload_for_ever() {
     let store = TestStore::new();
@@ -218,7 +217,7 @@ fn what_a_call_is_working_on_stays() {
         let count = steps.clone();
         let emptied = Cell::new(0);
         test_hooks::set_hook(Some(Rc::new(move |step| {
-            // A cleanup that always comes before anything is in the new directory would always win.
+            // A cleanup that always runs before the new directory has a file would always win.
             if step == "create:directory" && emptied.replace(emptied.get() + 1) >= 2 {
                 return Ok(());
             }
@@ -237,7 +236,7 @@ fn what_a_call_is_working_on_stays() {
     }
 }
 
-/// A cleanup opens a directory in which an upload is being made, and goes on when that is at its place and finished.
+/// A cleanup opens a directory in which an upload is being made. It continues when the finished upload is at its place.
 #[test]
 fn a_slow_cleanup_takes_no_finished_upload_for_an_unfinished_one() {
     let store = TestStore::new();
@@ -279,7 +278,7 @@ fn a_slow_cleanup_takes_no_finished_upload_for_an_unfinished_one() {
     });
 }
 
-/// What crashes leave in every step of making an upload is found; what is not ours is not.
+/// A cleanup finds what a crash leaves at every step of making an upload. It leaves other files alone.
 #[test]
 fn leftovers_are_found_and_foreign_files_are_not() {
     let store = TestStore::new();
@@ -312,8 +311,8 @@ fn leftovers_are_found_and_foreign_files_are_not() {
     assert_eq!(std::fs::read(Path::new(&root).join("notes/data")).unwrap(), b"mine");
 }
 
-/// A filter that refuses locks answers with the same numbers as a lock that is held. Nothing is removed, and the caller
-/// learns it.
+/// A filter that refuses locks gives the same error numbers as a held lock. Nothing is removed, and the failure is
+/// counted.
 #[test]
 fn what_a_filter_keeps_from_being_locked_is_counted_as_failed() {
     for errno in [libc::EACCES, libc::EAGAIN] {
@@ -335,7 +334,7 @@ fn what_a_filter_keeps_from_being_locked_is_counted_as_failed() {
     }
 }
 
-/// A lock that is held: the upload is in use, and that is no failure.
+/// A held lock means that the upload is in use. That is no failure.
 #[test]
 fn what_a_call_has_locked_is_not_counted_as_failed() {
     let store = TestStore::new();
@@ -355,7 +354,7 @@ fn what_a_call_has_locked_is_not_counted_as_failed() {
     assert_eq!(cleaned.get(), 1);
 }
 
-/// What a neighbour planted in an upload's directory is neither followed nor removed.
+/// Files that another program planted in an upload's directory are neither followed nor removed.
 #[test]
 fn foreign_files_in_an_upload_stay() {
     let store = TestStore::new();
@@ -373,7 +372,7 @@ fn foreign_files_in_an_upload_stay() {
     assert_eq!((cleaned.removed.len(), cleaned.failed_count), (0, 1));
 }
 
-/// Cleaners without mercy beside clients: whatever was acknowledged is there or was removed as a whole, and no call
+/// Cleaners of age zero run while clients send. Each acknowledged upload is whole or was removed whole, and no call
 /// fails in another way.
 #[test]
 fn cleaners_race_with_makers_and_takers() {

@@ -1,9 +1,9 @@
-//! What calls cost, counted by the kernel, never timed.
+//! The costs of calls, counted by the kernel, never timed.
 
 use crate::common::{Image, TestStore, bytes, crc32c, in_child, seeded_bytes};
 use chunked_upload::{Chunk, ErrorKind, Options, Store};
 
-/// Bytes this process has read and written through system calls, by /proc/self/io.
+/// The bytes that this process has read and written through system calls, from /proc/self/io.
 fn transferred() -> (u64, u64) {
     let text = std::fs::read_to_string("/proc/self/io").unwrap();
     let figure = |name: &str| {
@@ -32,7 +32,7 @@ fn get_reads_and_writes_no_data() {
     let store = TestStore::new();
     let file = bytes(64 * MIB as usize);
     let uid = store.send_all(&file, MIB as usize);
-    // Where nothing is believed, each reads the file once.
+    // Where nothing is trusted, each call reads the file once.
     let file_read = if crate::common::volume_is_told() { 0 } else { 64 * MIB };
     // The table has 64 slots of 32 bytes.
     within(file_read + (16 << 10), 1 << 10, || {
@@ -49,13 +49,13 @@ fn each_byte_is_written_once_and_none_read_back() {
     let store = TestStore::new();
     let file = bytes(64 * MIB as usize);
     let uid = store.first(&file, MIB as usize, 5);
-    // For each chunk the whole `state`, which is short, is read twice, and its slots once more to look for gaps: 7 KiB.
+    // For each chunk the short `state` is read twice, and its slots once more to find gaps: 7 KiB.
     within(63 * (8 << 10), 63 * MIB + (8 << 10), || {
         for number in (0..64).filter(|&number| number != 5) {
             store.send(&uid, &file, MIB as usize, number).unwrap();
         }
     });
-    // A repeat reads what is there and writes nothing; where nothing is believed, it is written again.
+    // A repeat reads the stored bytes and writes nothing. Where nothing is trusted, it writes them again.
     let written = if crate::common::volume_is_told() { 0 } else { MIB + (1 << 10) };
     within(MIB + (16 << 10), written, || {
         store.send(&uid, &file, MIB as usize, 7).unwrap();
@@ -67,14 +67,14 @@ fn each_byte_is_written_once_and_none_read_back() {
     });
 }
 
-/// Whether all chunks are there is told without looking at the table from the start each time.
+/// `received_all` does not need the whole table each time.
 #[test]
 fn a_chunk_s_answer_costs_the_same_in_a_large_table() {
     let store = TestStore::with(Options { max_chunk_count: 0, ..Options::default() });
     let count = 50_000;
     let file = bytes(count);
     let uid = store.first(&file, 1, 0);
-    // In order: each call looks at one or two blocks of 64 slots.
+    // In order: each call reads one or two blocks of 64 slots.
     within(200 * (10 << 10), 200 * (1 << 10), || {
         for number in 1..200 {
             store.send(&uid, &file, 1, number).unwrap();
@@ -83,12 +83,12 @@ fn a_chunk_s_answer_costs_the_same_in_a_large_table() {
     for number in (200..count as u64).rev() {
         store.send(&uid, &file, 1, number).unwrap();
     }
-    // Full: the table of 1.6 MB was looked at once, by the chunk that filled it.
+    // Full: only the chunk that filled the table of 1.6 MB read all of it.
     within(8 << 10, 1 << 10, || assert!(store.send(&uid, &file, 1, 77).unwrap().received_all));
     assert_eq!(store.content(&uid), file);
 }
 
-/// A chunk for which there is no room is refused after one look at the table, in whatever order the places lie.
+/// A chunk for which there is no room is refused after one pass over the table, in any order of the places.
 #[test]
 fn a_refused_chunk_reads_the_table_once() {
     let store = TestStore::new();
@@ -142,7 +142,7 @@ fn a_forged_length_takes_no_memory() {
     let mut head = std::fs::read(&path).unwrap()[..512].to_vec();
     let length = 512_u32 << 20;
     head[12..16].copy_from_slice(&length.to_le_bytes());
-    head[64..].fill(0); // no phase that is believed, so the name is read
+    head[64..].fill(0); // no trusted stage, so the name is read
     let check = crc32c(&head[256..320]);
     head[52..56].copy_from_slice(&check.to_le_bytes());
     let check = crc32c(&head[..60]);
@@ -159,7 +159,7 @@ fn a_forged_length_takes_no_memory() {
     assert!(status.success());
 }
 
-/// A figure of this process's memory in KiB, by /proc/self/status.
+/// A figure about this process's memory in KiB, from /proc/self/status.
 fn memory(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -173,7 +173,7 @@ fn memory_is_bounded() {
         let store = TestStore::new();
         let size = 64 << 10;
         let file = bytes(chunks as usize * size);
-        // Backwards in pairs of uneven chunks, so that everything has to be brought into order.
+        // Uneven chunks, sent backwards in pairs, so that everything has to be brought into order.
         let cut = |number: u64| (number / 2) as usize * 2 * size + (number % 2) as usize * 100;
         let mut uid = String::new();
         for number in (0..chunks).rev() {

@@ -1,4 +1,4 @@
-//! The fuzzers' inputs that are kept, and random ones: see `tests/common/hostile.rs`.
+//! Runs the kept inputs of the fuzzers, and random ones: see `tests/common/hostile.rs`.
 
 use crate::common::{entries, hostile, seeded_bytes};
 
@@ -27,7 +27,7 @@ fn texts_that_were_kept() {
     replay("texts", hostile::texts);
 }
 
-/// Every change of one byte to each text, for some bytes, and random ones.
+/// Changes each byte of each text to some other bytes, and tries random texts.
 #[test]
 fn changed_texts() {
     let kinds = [0, 1, 2, 3, 6, 7, 0x42, 0x43];
@@ -46,7 +46,7 @@ fn changed_texts() {
 fn random_states() {
     for seed in 1..2000 {
         let mut input = seeded_bytes(1 + seed as usize % 40, seed);
-        // Mostly changes to a right one.
+        // Most inputs are changes to a right one.
         if seed % 8 != 0 {
             input[0] &= !8;
         }

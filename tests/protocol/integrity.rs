@@ -1,6 +1,6 @@
 //! Checksums from clients, the whole file's digest, and reading again what is stored.
 
-#![allow(clippy::single_range_in_vec_init)] // lists of ranges are what is compared
+#![allow(clippy::single_range_in_vec_init)] // the tests compare lists of ranges
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -129,8 +129,7 @@ fn a_wrong_file_stays_open_until_it_is_repaired() {
     }
 }
 
-/// A digest that was cut off goes on where it was; once it was done it is not done again; a chunk that is replaced
-/// voids it.
+/// An interrupted digest continues where it stopped. A finished one is not repeated. A replaced chunk voids it.
 #[test]
 fn the_progress_of_a_digest_is_kept() {
     const MIB: usize = 1 << 20;
@@ -152,7 +151,7 @@ fn the_progress_of_a_digest_is_kept() {
     };
     die_in("hash:recorded", 3, || drop(store.get(&uid)));
     let get = || assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::ChecksumMismatch);
-    // Unless nothing is believed: then it begins anew each time.
+    // Where nothing is trusted, it begins again each time.
     let left = |count| if crate::common::volume_is_told() { count } else { 6 };
     assert_eq!(records(&get), left(2), "four of six were done");
     assert_eq!(records(&get), left(0), "all of it");
@@ -162,10 +161,10 @@ fn the_progress_of_a_digest_is_kept() {
     let mut changed = pieces.clone();
     changed[3] = &other;
     store.send_piece(&uid, &changed, 3).unwrap();
-    assert_eq!(records(&get), 6, "it begins anew");
+    assert_eq!(records(&get), 6, "it begins again");
 }
 
-/// Whatever is replaced, and whenever the call dies, a digest that was begun over old bytes never passes.
+/// A digest that was begun over old bytes never passes, whichever chunk is replaced and whenever the call dies.
 #[test]
 fn no_death_lets_a_wrong_file_pass() {
     let file = bytes(350);
@@ -175,7 +174,7 @@ fn no_death_lets_a_wrong_file_pass() {
         for step in 0.. {
             let store = TestStore::new();
             let uid = send_with_digest(&store, &pieces, &[3, 0, 1, 2], &sha256(&file));
-            // Dies in the midst of completing; then a chunk is replaced, dying, too.
+            // The call dies while completing. Then a chunk is replaced, and that call dies, too.
             dies_at(step / 8, |_| {}, || drop(store.get(&uid)));
             let replaced = dies_at(step % 8, |_| {}, || drop(store.send_piece(&uid, &wrong, 1)));
             match store.get(&uid) {
@@ -195,7 +194,7 @@ fn no_death_lets_a_wrong_file_pass() {
     }
 }
 
-/// Changes one byte of a stored file behind the engine's back.
+/// Changes one byte of a stored file, without the engine.
 fn damage(path: &std::path::Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at] ^= 1;
@@ -227,7 +226,7 @@ fn verify_names_damaged_chunks_and_asks_for_them_again() {
 
 #[test]
 fn verify_only_reports_on_a_finished_file() {
-    // Where nothing is believed, `get` would find the damage, too.
+    // Where nothing is trusted, `get` would find the damage, too.
     test_hooks::set_trust_tag(Some(Some(100)));
     let store = TestStore::new();
     let file = bytes(350);
@@ -247,7 +246,7 @@ fn verify_only_reports_on_a_finished_file() {
     assert_eq!(store.verify(&uid).unwrap().damaged, [3..4]);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(store.verify(&uid).unwrap_err().kind(), ErrorKind::Gone);
-    assert_eq!(store.verify("nobody's").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.verify("unknown").unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 /// Chunks come in, and the upload is completed, while it is being verified.

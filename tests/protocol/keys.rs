@@ -22,7 +22,7 @@ fn send(store: &Store, key: &[u8], pieces: &[&[u8]], number: usize) -> Result<Re
     })
 }
 
-/// The directories of uploads, and what is left of some.
+/// The directories of uploads, including leftovers.
 fn uploads(store: &Store) -> Vec<String> {
     entries(store.root()).into_iter().filter(|name| name != "secret" && name != "secret.new").collect()
 }
@@ -47,7 +47,7 @@ fn every_chunk_with_the_same_key_belongs_to_one_upload() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "other totals");
 }
 
-/// A finished upload with the key, of which power loss kept all but its name: it is nobody's.
+/// A finished upload with the key. Power loss lost only its name, so it is no upload.
 fn without_its_name(pieces: &[&[u8]]) -> TestStore {
     let store = TestStore::new();
     let uid = send(&store, KEY, pieces, 0).unwrap().upload_uid;
@@ -59,7 +59,7 @@ fn without_its_name(pieces: &[&[u8]]) -> TestStore {
     store
 }
 
-/// It must not look like one whose file somebody has, at no moment of its removal.
+/// At no moment of its removal must it look like an upload whose file was taken.
 #[test]
 fn a_lost_upload_is_in_nobody_s_way_while_it_is_removed() {
     let file = bytes(100);
@@ -102,12 +102,12 @@ fn two_begin_anew_at_once_in_place_of_a_lost_upload() {
         test_hooks::set_hook(None);
         test_hooks::set_trust_tag(None);
         let second = answer.take().expect("it came between").unwrap();
-        assert_eq!(first.upload_uid, second.upload_uid, "behind removal {step}");
+        assert_eq!(first.upload_uid, second.upload_uid, "after removal {step}");
         assert_eq!(store.content(first.upload_uid.as_str()), file);
     }
 }
 
-/// Who joins has it synced, and says so; the maker, who comes to its end later, was asked for less.
+/// A call that joins has the upload synced, and raises its level. The maker ends later, and has a lower level.
 #[test]
 fn a_maker_does_not_lower_the_level_of_who_joined() {
     let file = bytes(100);
@@ -125,7 +125,7 @@ fn a_maker_does_not_lower_the_level_of_who_joined() {
         if step == "create:renamed" {
             let (joiner, content) = (joiner.clone(), content.clone());
             joined.set(Some(std::thread::spawn(move || send(&joiner, KEY, &[&content], 0).map(drop))));
-            // It ends when the maker ends.
+            // The joiner ends when the maker ends.
             while raised() != 2 {
                 std::thread::yield_now();
             }
@@ -158,7 +158,8 @@ fn keys_that_others_could_guess_need_an_owner() {
     assert_ne!(ann.uid_for_key(KEY).unwrap(), store.uid_for_key(KEY).unwrap());
 }
 
-/// A late chunk cannot rebuild a file that was taken; after the cleanup of its record, or a removal, it begins anew.
+/// A late chunk cannot rebuild a file that was taken. After the cleanup of its record, or a removal, an upload begins
+/// again.
 #[test]
 fn a_taken_upload_with_a_key_stays_gone() {
     let store = TestStore::new();
@@ -203,8 +204,8 @@ fn first_chunks_at_the_same_moment_join_one_upload() {
     }
 }
 
-/// At level `chunk` who joins before the maker has synced the upload's name syncs it, too: until then the upload does
-/// not say that it has that level.
+/// At level `chunk` a call that joins before the maker has synced the upload's name syncs it, too. Until then the
+/// upload does not record that level.
 #[test]
 fn who_joins_early_keeps_the_level_itself() {
     let store = std::rc::Rc::new(TestStore::with(Options { durability: Durability::Chunk, ..Options::default() }));
@@ -227,7 +228,7 @@ fn who_joins_early_keeps_the_level_itself() {
     assert_eq!(level(), 2);
 }
 
-/// What fails once others can join takes nothing from them.
+/// A failure after others can join removes nothing from them.
 #[test]
 fn a_maker_that_fails_late_takes_nothing_away() {
     let store = std::rc::Rc::new(TestStore::with(Options { max_store_size: 1 << 20, ..Options::default() }));
@@ -250,7 +251,7 @@ fn a_maker_that_fails_late_takes_nothing_away() {
     assert_eq!(store.content(store.uid_for_key(KEY).unwrap().as_str()), file);
 }
 
-/// Whoever dies while making an upload with a key: the same chunk sent again makes it, and a cleanup finds the rest.
+/// A maker of an upload with a key dies. The same chunk, sent again, makes the upload, and a cleanup finds the rest.
 #[test]
 fn dying_at_any_step_leaves_one_upload_to_join() {
     let file = bytes(350);
@@ -281,7 +282,7 @@ fn dying_at_any_step_leaves_one_upload_to_join() {
     }
 }
 
-/// What somebody else half-removed does not stand in the way of the next upload with its key.
+/// A half-removed upload does not block the next upload with its key.
 #[test]
 fn what_is_left_at_its_place_is_swept_away() {
     let store = TestStore::new();
@@ -296,7 +297,7 @@ fn what_is_left_at_its_place_is_swept_away() {
     std::fs::remove_dir_all(store.root().join(uid.as_str())).unwrap();
     std::fs::create_dir(store.root().join(uid.as_str())).unwrap();
     assert_eq!(send(&store, KEY, &pieces, 0).unwrap().upload_uid, uid);
-    // What is none of ours is not touched.
+    // Files of other programs are not touched.
     store.remove(uid.as_str()).unwrap();
     std::fs::create_dir_all(store.root().join(uid.as_str()).join("foreign")).unwrap();
     let error = send(&store, KEY, &pieces, 0).unwrap_err();
@@ -304,7 +305,8 @@ fn what_is_left_at_its_place_is_swept_away() {
     assert_eq!(uploads(&store), [uid.as_str()], "the half-made one is gone");
 }
 
-/// Outside cleaners remove store-wide files. A new secret leads keys to new uploads; a damaged one is made again.
+/// Cleaners outside the library remove store-wide files. With a new secret, keys lead to new uploads. A damaged secret
+/// is made again.
 #[test]
 fn a_secret_that_is_missing_is_made_again() {
     let store = TestStore::new();
@@ -334,8 +336,8 @@ fn a_refused_first_chunk_with_a_key_leaves_nothing() {
     assert!(!store.root().exists());
 }
 
-/// The owner destroys the file and removes it while a call reads it again, through a mount it does not believe: nothing
-/// makes it anew.
+/// The owner destroys the file and removes it while a call reads it again, through a mount that it does not trust. No
+/// call brings the file back.
 #[test]
 fn a_file_that_was_taken_during_a_check_stays_taken() {
     let store = TestStore::new();
@@ -357,7 +359,7 @@ fn a_file_that_was_taken_during_a_check_stays_taken() {
     assert_eq!(send(&store, KEY, &pieces, 0).unwrap_err().kind(), ErrorKind::Gone);
 }
 
-/// Power loss took the sector with the name of an upload that somebody has got: it does not begin anew.
+/// Power loss lost the sector with the name of an upload whose file was taken. The upload does not begin again.
 #[test]
 fn what_is_gone_stays_gone_without_its_name() {
     for moved in [true, false] {

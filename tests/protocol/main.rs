@@ -1,4 +1,4 @@
-//! What callers see: each call, each order of chunks, each refusal, and what it costs.
+//! The behaviour that callers see: each call, each order of chunks, each refusal, and the costs.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Random conversations, compared with a model of fifty lines that knows nothing of files.
+//! Compares random conversations with a model of fifty lines that has no files.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::common::{TestStore, crc32c, in_child, join, seeded_bytes};
 use chunked_upload::{Chunk, Durability, Error, ErrorKind, Expiry, Options, Phase, Store};
 use proptest::prelude::*;
 
-/// What an upload should be.
+/// The expected state of an upload.
 struct Model {
     total: u64,
     chunks: Vec<Option<Vec<u8>>>,
@@ -16,7 +16,7 @@ struct Model {
 }
 
 impl Model {
-    /// Whether the upload can still be had.
+    /// The error of a call on this upload, if it is gone or removed.
     fn there(&self) -> Result<(), ErrorKind> {
         match (self.removed, self.taken) {
             (true, _) => Err(ErrorKind::NotFound),
@@ -48,7 +48,7 @@ impl Model {
         Ok(whole)
     }
 
-    /// Phase, number and size of the chunks that are there, and the numbers of those that are not.
+    /// Phase, number and size of the received chunks, and the numbers of the missing ones.
     fn inspect(&self) -> Result<(Phase, u64, u64, Vec<u64>), ErrorKind> {
         if self.removed {
             return Err(ErrorKind::NotFound);
@@ -63,16 +63,16 @@ impl Model {
         Ok((phase, there.clone().count() as u64, there.map(|chunk| chunk.len() as u64).sum(), missing))
     }
 
-    /// How many chunks are read.
+    /// The number of chunks that `verify` reads.
     fn verify(&self) -> Result<u64, ErrorKind> {
         self.there().map(|()| self.chunks.iter().flatten().count() as u64)
     }
 }
 
-/// What may happen next.
+/// One act of a conversation.
 #[derive(Debug, Clone)]
 enum Act {
-    /// The chunk as the plan cuts it, with the bytes of variant 0 or another.
+    /// The chunk as the plan cuts it, with the bytes of variant 0 or of another variant.
     Planned {
         number: usize,
         variant: u64,
@@ -108,7 +108,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// How a file is cut: on a grid with a smaller, larger or empty last chunk, or any way.
+/// The sizes of the chunks: a grid with a smaller, larger or empty last chunk, or random sizes.
 fn plan() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         (1..6_usize, 1..50_usize, 0..100_usize).prop_map(|(n, size, last)| {
@@ -124,7 +124,7 @@ fn content(number: usize, size: usize, variant: u64) -> Vec<u8> {
     seeded_bytes(size, 1 + number as u64 + 100 * variant)
 }
 
-/// One conversation, by uid, or with a key in each chunk, through the view of an owner.
+/// One conversation, by uid, or with a key in each chunk through the view of an owner.
 fn converse(plan: &[usize], acts: &[Act], durability: Durability, keyed: bool) -> Result<(), TestCaseError> {
     let total: u64 = plan.iter().map(|&size| size as u64).sum();
     let store = TestStore::with(Options { durability, ..Options::default() });
@@ -153,7 +153,7 @@ fn converse(plan: &[usize], acts: &[Act], durability: Durability, keyed: bool) -
             send(&store, &uid, plan, number, &content)
         };
         if keyed && model.removed && answer.is_ok() {
-            // The same key began anew.
+            // The same key began a new upload.
             model = Model { total, chunks: vec![None; plan.len()], finished: None, taken: false, removed: false };
             let _ = std::fs::remove_file(store.dir.path().join("moved"));
         }
@@ -162,7 +162,7 @@ fn converse(plan: &[usize], acts: &[Act], durability: Durability, keyed: bool) -
                 uid = found;
                 prop_assert_eq!(model.chunk(number, &content), Ok(received_all), "{:?}", act);
             }
-            // The model knows nothing of places; that the limit is not hit without need is tested elsewhere.
+            // The model has no places. Other tests show that the limit is not hit without need.
             Err(Error::LimitExceeded { limit: "data_size", .. }) => {}
             Err(error) if uid.is_empty() => prop_assert_eq!(error.kind(), ErrorKind::InvalidArgument),
             Err(error) if error.kind() == ErrorKind::InvalidArgument => prop_assert!(plan.len() == 1),
@@ -201,7 +201,7 @@ fn send_as(
     store.handle_chunk(&chunk).map(|receipt| (receipt.upload_uid.to_string(), receipt.received_all))
 }
 
-/// What is not a chunk.
+/// Compares an act that is not a chunk.
 fn compare(act: &Act, store: &TestStore, uid: &str, model: &mut Model) -> Result<(), TestCaseError> {
     match act {
         Act::Get => compare_get(store, uid, model)?,
@@ -227,7 +227,7 @@ fn compare(act: &Act, store: &TestStore, uid: &str, model: &mut Model) -> Result
             prop_assert_eq!(verified.map(|verified| verified.checked_count), model.verify());
         }
         Act::Move => {
-            // To the same place each time: what was moved there stays moved.
+            // The destination is the same each time, so a moved file stays moved.
             let to = store.dir.path().join("moved");
             let was_there = to.exists();
             let moved = store.move_to(uid, &to, false).map_err(|error| error.kind());
@@ -300,7 +300,7 @@ proptest! {
     }
 
     /// Several threads and processes send the chunks of one file in their own orders, each some twice, while `get` is
-    /// asked: it never answers early, the bytes agree, and whoever was last was told that all is there.
+    /// called. `get` never succeeds early, the bytes agree, and the last sender learns that all chunks are there.
     #[test]
     fn many_hands_make_one_file(
         plan in plan(),

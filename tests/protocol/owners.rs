@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{TestStore, bytes, send};
 use chunked_upload::{Chunk, ErrorKind, Expiry, MAX_OWNER, Options, Store};
 
-/// What every call answers to a handle about a uid.
+/// The answers of every call of a handle about a uid.
 fn answers(store: &Store, uid: &str, elsewhere: &std::path::Path) -> Vec<String> {
     let file = bytes(350);
     let show = |error: chunked_upload::Error| format!("{:?} {error}", error.kind());

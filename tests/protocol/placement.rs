@@ -1,5 +1,5 @@
-//! No two chunks ever have one place in `data` on record, live or on any disk: no checksum would find it, and each sent
-//! again would destroy the other.
+//! No two chunks ever have one place in `data` on record, live or on any disk. No checksum would find that, and each
+//! chunk sent again would destroy the other.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::common::{TestStore, bytes, cut, die_in, dies_at, join, kill_self, seeded_bytes};
 use chunked_upload::{Chunk, Durability, Error, Options, Store, test_hooks};
 
-/// From here on this thread sees the store through this mount; `None`: the kernel does not tell.
+/// From here on this thread sees the store through this mount. `None`: the kernel does not tell the mount.
 fn mount(tag: Option<u32>) {
     test_hooks::set_trust_tag(Some(tag));
 }
@@ -21,7 +21,7 @@ fn state(store: &TestStore, uid: &str) -> Vec<u8> {
     std::fs::read(store.path(uid, "state")).unwrap()
 }
 
-/// What is on disk of `state` behind a call, if `disk` was before: what was last synced.
+/// The last synced `state` after a call; `disk` is the one before the call.
 fn disk_behind(store: &TestStore, uid: &str, disk: Vec<u8>, call: impl FnOnce()) -> Vec<u8> {
     let (path, to) = (store.path(uid, "state"), store.dir.path().join("disk"));
     std::fs::write(&to, disk).unwrap();
@@ -37,7 +37,7 @@ fn disk_behind(store: &TestStore, uid: &str, disk: Vec<u8>, call: impl FnOnce())
     std::fs::read(&to).unwrap()
 }
 
-/// Power loss keeps the newest of `state`, but of the first 16 slots what `disk` has.
+/// Power loss keeps the newest `state`, except the first 16 slots, which are those of `disk`.
 fn lose_slots(store: &TestStore, uid: &str, disk: &[u8]) {
     let mut kept = state(store, uid);
     kept[SLOTS_0_TO_15].copy_from_slice(&disk[SLOTS_0_TO_15]);
@@ -57,8 +57,8 @@ fn room_that_is_used_again_is_behind_no_later_chunk_s() {
     assert_eq!(store.content(&uid), [seeded_bytes(700, 3), seeded_bytes(200, 4), seeded_bytes(100, 5)].concat());
 }
 
-/// Chunk 1 leaves its place at the tail for the grid; another view of the store, which does not believe the mark of the
-/// tail, gives it to chunk 17.
+/// Chunk 1 leaves its place at the tail for the grid. Another view of the store, which does not trust the mark of the
+/// tail's end, gives this place to chunk 17.
 #[test]
 fn a_place_that_was_left_is_not_on_the_disk_when_another_gets_it() {
     for (first, second) in [(Some(100), Some(100)), (Some(100), Some(200)), (None, None)] {
@@ -79,7 +79,7 @@ fn a_place_that_was_left_is_not_on_the_disk_when_another_gets_it() {
     }
 }
 
-/// The call that takes the place of another chunk is killed as soon as it has synced anything; it is repeated.
+/// The call that takes another chunk's place is killed after its first sync, and repeated.
 #[test]
 fn a_repeated_call_does_not_write_where_the_disk_has_another() {
     let store = TestStore::new();
@@ -99,8 +99,8 @@ fn a_repeated_call_does_not_write_where_the_disk_has_another() {
     assert_eq!(store.verify(&uid).unwrap().damaged_count, 0);
 }
 
-/// A call that brings chunks into order is killed behind its mark, before that is synced. The next one goes on, and the
-/// power fails: the mark must be on the disk before any slot tells where a chunk lies in the new file.
+/// A call that brings chunks into order is killed after its mark, before that is synced. The next call continues, and
+/// the power fails. The mark must be on the disk before any slot has a chunk's place in the new file.
 #[test]
 fn slots_are_not_moved_before_the_mark_is_on_the_disk() {
     for durability in [Durability::Process, Durability::Chunk] {
@@ -139,7 +139,7 @@ fn slots_are_not_moved_before_the_mark_is_on_the_disk() {
     }
 }
 
-/// Numbers below their bounds, for a seed.
+/// Random numbers below their bounds, from a seed.
 struct Dice(u64);
 
 impl Dice {
@@ -155,7 +155,7 @@ impl Dice {
     }
 }
 
-/// A file that was cut at these places, and an upload of it that began with chunks of other sizes.
+/// A file with its cuts, and an upload of it that began with chunks of other sizes.
 struct Damaged {
     store: TestStore,
     sizes: Vec<usize>,
@@ -178,8 +178,8 @@ impl Damaged {
         let file = seeded_bytes(sizes.iter().sum(), dice.0);
         let total = file.len();
         let mut damaged = Damaged { store, sizes, file, uid: String::new() };
-        // Either all but the large chunk, with a size that fills the room, or random chunks, mostly of about their
-        // right size.
+        // Either all chunks except the large one, with a size that fills the room, or random chunks, mostly of about
+        // the right size.
         let filled = dice.below(2) == 0;
         for turn in 0..if filled { count } else { 1 + dice.below(4 * count) } {
             let most = if dice.below(8) == 0 { total } else { 3 * total / count };
@@ -211,7 +211,7 @@ impl Damaged {
         self.chunk(number, cut(&self.file, &self.sizes)[number])
     }
 
-    /// In any order, but half of the time with the largest chunk last.
+    /// A random order. Half of the time the largest chunk is last.
     fn order(&self, dice: &mut Dice) -> Vec<usize> {
         let mut order = dice.order(self.sizes.len());
         if dice.below(2) == 0 {
@@ -242,7 +242,7 @@ fn sent(store: &Store, chunk: &Chunk<'_>) -> Option<String> {
     }
 }
 
-/// Whatever was sent before, in whatever order: the right chunks find room, and `data` keeps within its bounds.
+/// The right chunks find room, whatever was sent before, and `data` keeps within its bounds.
 #[test]
 fn right_chunks_find_room_whatever_was_sent_before() {
     for seed in 0..600 * crate::common::rounds() {
@@ -260,7 +260,7 @@ fn right_chunks_find_room_whatever_was_sent_before() {
     }
 }
 
-/// All of them at once, some from other processes: after that each is sent once more, and nothing is refused.
+/// The right chunks come at once, some from other processes. After that each is sent once more, and none is refused.
 #[test]
 fn right_chunks_find_room_among_others() {
     for seed in 0..40 * crate::common::rounds() {
@@ -309,7 +309,7 @@ fn right_chunks_find_room_after_kills() {
     }
 }
 
-/// The places that one slot may have on the disk.
+/// The places that one slot may record on the disk.
 type Versions = HashSet<(u64, u64)>;
 
 /// No disk that the calls can leave records one place for two chunks, whichever sectors are old or new.
@@ -319,7 +319,7 @@ fn no_disk_has_one_place_for_two_chunks() {
         println!("seed {seed}");
         let mut dice = Dice(seed);
         let level = if seed % 2 == 0 { Durability::Process } else { Durability::Chunk };
-        // What the disk may have of each slot: its versions since `state` was last synced.
+        // The versions of each slot that the disk may have, since `state` was last synced.
         let disk: Rc<RefCell<Vec<Versions>>> = Rc::default();
         let watched = |store: &Store, chunk: &Chunk<'_>| {
             if chunk.upload_uid.is_empty() {
@@ -339,7 +339,7 @@ fn no_disk_has_one_place_for_two_chunks() {
                     known.insert((number(0), number(0) + number(16)));
                 }
                 for (one, other) in (0..disk.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
-                    // Slots of one sector are of one moment.
+                    // The slots of one sector are from one moment.
                     if one / 16 == other / 16 {
                         continue;
                     }
@@ -365,7 +365,7 @@ fn no_disk_has_one_place_for_two_chunks() {
     }
 }
 
-/// A chunk that a call is just writing keeps its place, while others are moved to make room.
+/// A chunk that a call is writing keeps its place while others are moved to make room.
 #[test]
 fn a_place_that_is_being_written_is_not_taken() {
     for step in ["receive:locked", "receive:cleared", "receive:written"] {
@@ -393,7 +393,7 @@ fn a_place_that_is_being_written_is_not_taken() {
     }
 }
 
-/// A chunk whose record says that it is on disk is there at its new place, before that is on record.
+/// A chunk that is recorded as synced is on disk at its new place before the new place is recorded.
 #[test]
 fn a_chunk_that_is_moved_is_as_safe_as_before() {
     let store = TestStore::with(Options { durability: Durability::Chunk, ..Options::default() });
@@ -413,7 +413,7 @@ fn a_chunk_that_is_moved_is_as_safe_as_before() {
     assert!(store.content(&uid) == file);
 }
 
-/// More places than are read at once, all scattered, are moved together.
+/// More scattered places than are read at once are moved together.
 #[test]
 fn a_large_chunk_finds_room_between_many_small_ones() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -433,7 +433,7 @@ fn a_large_chunk_finds_room_between_many_small_ones() {
     assert!(store.content(&uid) == file);
 }
 
-/// Earlier versions left a chunk all the room that it ever had.
+/// In earlier versions a chunk kept all the room that it ever had.
 #[test]
 fn room_beyond_a_chunk_s_bytes_is_given_away() {
     let store = TestStore::new();
@@ -452,7 +452,7 @@ fn room_beyond_a_chunk_s_bytes_is_given_away() {
     assert!(store.content(&uid) == file);
 }
 
-/// The first chunk suggested a grid for which all the right ones are too large.
+/// The first chunk suggested a grid that is too small for all right chunks.
 #[test]
 fn a_wrong_grid_does_not_take_the_room_of_right_chunks() {
     let store = TestStore::new();
@@ -466,8 +466,8 @@ fn a_wrong_grid_does_not_take_the_room_of_right_chunks() {
     assert!(store.content(&uid) == file);
 }
 
-/// A reboot, or another mount: no chunk that is to be moved is believed without being read. One that is damaged makes
-/// way, and is missing.
+/// After a reboot, or on another mount, no chunk is moved without being read. A damaged one gives up its place, and is
+/// missing.
 #[test]
 fn right_chunks_find_room_under_another_mount() {
     for durability in [Durability::Process, Durability::Complete, Durability::Chunk] {

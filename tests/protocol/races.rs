@@ -1,4 +1,4 @@
-//! Calls that meet: at the same slot, at the gate, around the completing of an upload.
+//! Calls that meet: at one slot, at the gate, and while the upload is completed.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::{TestStore, bytes, chunk_count, in_child, join, seeded_bytes, send};
 use chunked_upload::{Chunk, ErrorKind, Store, test_hooks};
 
-/// Has this thread stop at the first step of this name, say so, and wait for the word to go on.
+/// Makes this thread stop at the first step of this name, report that, and wait until it may continue.
 fn stop_at(step: &'static str) -> (Receiver<()>, Sender<()>, impl FnOnce()) {
     let (reached, at_step) = channel();
     let (go_on, word) = channel();
@@ -37,7 +37,7 @@ fn until_somebody_waits(state: &std::path::Path) {
         }
         std::thread::yield_now();
     }
-    panic!("nobody waits for a lock");
+    panic!("no thread waits for a lock");
 }
 
 /// A writer waits for its slot while the upload is completed: it finds a finished file, not `data` to write to.
@@ -61,7 +61,7 @@ fn a_writer_that_waited_while_the_upload_was_completed() {
                     }
                 });
                 stopped.recv().unwrap();
-                // ...and the writer has looked at the upload, and waits.
+                // ...and the writer has opened the upload, and waits.
                 let writer = scope.spawn(|| send(&store, &uid, content, 100, 3));
                 until_somebody_waits(&store.path(&uid, "state"));
                 go_on.send(()).unwrap();
@@ -82,7 +82,7 @@ fn a_writer_that_waited_while_the_upload_was_completed() {
     }
 }
 
-/// The same, with the file taken or the upload removed before the writer gets its slot.
+/// The file is taken, or the upload removed, before the writer gets its slot.
 #[test]
 fn a_writer_that_waited_while_the_file_was_taken_or_the_upload_removed() {
     let file = bytes(1000);
@@ -90,7 +90,7 @@ fn a_writer_that_waited_while_the_file_was_taken_or_the_upload_removed() {
         let store = TestStore::new();
         let uid = store.send_all(&file, 100);
         std::thread::scope(|scope| {
-            // Holds the slot that the other wants, with the upload already complete.
+            // This call holds the slot that the other call needs. The upload is already complete.
             store.finished(&uid);
             let (stopped, go_on, install) = stop_at("receive:locked");
             let holder = scope.spawn(|| {
@@ -113,8 +113,8 @@ fn a_writer_that_waited_while_the_file_was_taken_or_the_upload_removed() {
     }
 }
 
-/// A writer at level `process` records its chunk while another call raises the level: a repeat at the higher level does
-/// not take the record's word that the bytes are synced.
+/// A writer at level `process` records its chunk while another call raises the level. A repeat at the higher level does
+/// not trust that record's bytes to be synced.
 #[test]
 fn a_repeat_at_level_chunk_syncs_what_a_slower_writer_left() {
     let file = bytes(1000);
@@ -147,7 +147,7 @@ fn a_repeat_at_level_chunk_syncs_what_a_slower_writer_left() {
     test_hooks::set_hook(None);
 }
 
-/// A `get` that meets a chunk which is just being replaced waits for it instead of calling it missing.
+/// A `get` that meets a chunk that is being replaced waits for it, and does not report it as missing.
 #[test]
 fn get_waits_for_a_replacement() {
     let (file, others) = (bytes(1000), seeded_bytes(1000, 2));
@@ -171,7 +171,7 @@ fn get_waits_for_a_replacement() {
     });
 }
 
-/// The last chunk comes while `get` is counting what is missing: nothing is missing then.
+/// The last chunk comes while `get` counts the missing chunks: then none is missing.
 #[test]
 fn get_never_says_that_nothing_is_missing() {
     let file = bytes(1000);
@@ -214,7 +214,7 @@ fn a_chunk_does_not_wait_for_another() {
     assert_eq!(store.content(&uid), file);
 }
 
-/// Eight processes replace the chunks of a full upload as fast as they can; `get` comes through all the same.
+/// Eight processes replace the chunks of a full upload without a pause. `get` still completes.
 #[test]
 fn eight_resenders_do_not_starve_get() {
     let (one, other) = (bytes(800 << 10), seeded_bytes(800 << 10, 2));
@@ -244,7 +244,7 @@ fn eight_resenders_do_not_starve_get() {
             for sender in senders {
                 assert!(sender.join().unwrap().success());
             }
-            // Without the gate this goes on until the senders stop. The bound is generous: it is no measurement.
+            // Without the gate, `get` would wait until the senders stop. The bound is generous: it is no measurement.
             assert!(waited < Duration::from_secs(20), "{waited:?}");
             let content = std::fs::read(finished.unwrap().path).unwrap();
             for (number, chunk) in content.chunks(size).enumerate() {
@@ -256,7 +256,7 @@ fn eight_resenders_do_not_starve_get() {
     }
 }
 
-/// Threads and processes send all chunks several times over in different orders while others keep asking for the file.
+/// Threads and processes send all chunks several times in different orders, while others keep calling `get`.
 #[test]
 fn many_senders_and_getters() {
     let file = bytes(300_000);
@@ -309,7 +309,7 @@ fn many_senders_and_getters() {
     }
 }
 
-/// Whoever sends the last missing chunk is told so, however many send at once.
+/// The sender of the last missing chunk is told so, even if many send at once.
 #[test]
 fn somebody_is_told_that_all_is_there() {
     for round in 0..200 {
@@ -335,7 +335,7 @@ fn somebody_is_told_that_all_is_there() {
     }
 }
 
-/// Uneven chunks that come at once never share a place.
+/// Uneven chunks that come at the same time never share a place.
 #[test]
 fn chunks_at_the_tail_do_not_overlap() {
     for round in 0..50 {
@@ -376,7 +376,7 @@ fn killed_within_a_replacing_write() {
     let store = TestStore::new();
     let uid = store.send_all(&old, size);
     let (mut missing, mut whole) = (0, 0);
-    // Until enough kills hit a write; how many do depends on the machine.
+    // Repeats until enough kills hit a write, which depends on the machine.
     for round in 0..2000_u32 {
         if missing >= 5 && whole > 0 {
             break;
@@ -391,7 +391,7 @@ fn killed_within_a_replacing_write() {
             }
         }
         std::thread::sleep(Duration::from_micros(2000 + u64::from(round * 7919 % 15_000)));
-        // SAFETY: `pid` is our child; no pointers are passed but a null one.
+        // SAFETY: `pid` is our child; the only pointer is null.
         unsafe {
             libc::kill(pid, libc::SIGKILL);
             libc::waitpid(pid, std::ptr::null_mut(), 0);

@@ -1,4 +1,4 @@
-//! Bad input and bad surroundings: each has its named error, and nothing is left behind.
+//! Bad input and a bad environment: each has its named error, and nothing is left.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -87,7 +87,7 @@ fn limits_say_which_and_how_much() {
     let store = TestStore::with(Options { max_chunk_count: 2, ..Options::default() });
     let error = store.handle_chunk(&good()).unwrap_err();
     assert!(matches!(error, Error::LimitExceeded { limit: "max_chunk_count", value: 2, asked: 3 }), "{error}");
-    // An upload that was let in is finished under any limits.
+    // An upload that was admitted may be finished under any limits.
     let store = TestStore::new();
     let uid = store.first(&bytes(10), 4, 0);
     let strict = store.reopened(Options { max_total_size: 1, max_chunk_count: 1, ..Options::default() });
@@ -113,7 +113,7 @@ fn too_little_room_is_no_space() {
     assert!(!store.root().exists());
 }
 
-/// The disk fills up under each write there is; the chunk is refused, and the upload goes on when there is room again.
+/// Each write finds a full disk. The chunk is refused, and the upload continues when there is room again.
 #[test]
 fn a_full_disk_at_any_step_is_no_space_and_leaves_the_upload_as_it_was() {
     let file = bytes(350);
@@ -142,7 +142,7 @@ fn a_full_disk_at_any_step_is_no_space_and_leaves_the_upload_as_it_was() {
     }
 }
 
-/// A really full file system, small and in memory.
+/// A full file system, small and in memory.
 #[test]
 fn a_really_full_disk() {
     if !crate::common::have(&["dd"]) {
@@ -175,7 +175,7 @@ fn a_really_full_disk() {
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
 }
 
-/// Less is free than would be reserved ahead of a chunk: the chunk is taken, and the rest stays free for others.
+/// Less is free than a chunk would reserve. The chunk is stored, and the rest stays free for others.
 #[test]
 fn reserving_does_not_eat_what_is_left() {
     if !crate::common::have(&["df"]) {
@@ -190,7 +190,7 @@ fn reserving_does_not_eat_what_is_left() {
         let text = String::from_utf8(answer.unwrap().stdout).unwrap();
         text.lines().last().unwrap().trim().parse::<u64>().unwrap()
     };
-    // Not the first byte of the file, so that nothing is reserved yet.
+    // This chunk does not have the first byte of the file, so nothing is reserved yet.
     let uid = crate::common::send(&store, "", &file, size, 1).unwrap().upload_uid.to_string();
     let filler = std::fs::File::create(image.mountpoint().join("filler")).unwrap();
     std::io::Write::write_all(&mut &filler, &vec![1; (free() as usize - (10 << 10)) << 10]).unwrap();
@@ -200,7 +200,7 @@ fn reserving_does_not_eat_what_is_left() {
     assert!(free() + (3 << 10) > before, "{before} KiB before, {} KiB after a chunk of 1 MiB", free());
 }
 
-/// An unlimited file system in memory says that it has no blocks at all.
+/// An unlimited file system in memory reports that it has no blocks.
 #[test]
 fn an_unlimited_file_system_is_not_full() {
     let Some(memory) = Memory::mount("size=0") else { return };
@@ -211,7 +211,7 @@ fn an_unlimited_file_system_is_not_full() {
     assert_eq!(std::fs::read(store.get(&uid).unwrap().path).unwrap(), file);
 }
 
-/// Directories get their mode whatever the umask, for users without privileges too.
+/// Directories get their mode whatever the umask, also for users without privileges.
 #[test]
 fn under_any_umask() {
     let dir = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ fn under_any_umask() {
     let file = bytes(1000);
     for umask in [0, 0o077, 0o400, 0o700, 0o777] {
         let status = crate::common::in_child(|| {
-            // SAFETY: no pointers are passed. Whoever is not root stays who he is.
+            // SAFETY: no pointers are passed. A process that is not root keeps its user.
             unsafe {
                 libc::setuid(65534);
                 libc::umask(umask);
@@ -236,7 +236,7 @@ fn under_any_umask() {
     }
 }
 
-/// There is room for the upload, but not for the copy that brings its chunks into order.
+/// There is room for the upload, but not for the copy that puts its chunks in order.
 #[test]
 fn no_room_for_a_rewrite() {
     let Some(memory) = Memory::mount("size=3m") else { return };
@@ -309,7 +309,7 @@ fn a_network_file_system_is_refused_by_name() {
     test_hooks::set_hook(None);
     assert_eq!((error.kind(), error.os_errno()), (ErrorKind::Io, Some(libc::EOPNOTSUPP)));
     assert!(error.to_string().contains("nfs"), "{error}");
-    // And later, when one is mounted over the store.
+    // Also later, when a refused file system is mounted over the store.
     let store = Store::open(dir.path().join("uploads"), Options::default()).unwrap();
     test_hooks::set_hook(Some(Rc::new(|step| match step {
         "space:nfs" => Err(std::io::Error::other("pretend")),
@@ -320,7 +320,7 @@ fn a_network_file_system_is_refused_by_name() {
     assert!(!store.root().exists());
 }
 
-/// Where every new directory vanishes, that is no defect of the library.
+/// If every new directory vanishes, the error is `io` and names the store.
 #[test]
 fn a_place_that_keeps_nothing_is_named() {
     let store = TestStore::new();
@@ -367,7 +367,7 @@ fn a_state_of_garbage_is_an_error_with_its_path() {
         }
         assert_eq!(std::fs::read(&state).unwrap(), garbage, "left as it is, for who wants to look");
     }
-    // What power loss leaves of an upload that was just begun is no upload.
+    // The remains that power loss leaves of a new upload are no upload.
     for nothing in [Vec::new(), vec![0; whole.len()], vec![0; 300]] {
         std::fs::write(&state, nothing).unwrap();
         assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::NotFound);
@@ -379,7 +379,7 @@ fn a_state_of_garbage_is_an_error_with_its_path() {
     assert_eq!(store.content(&uid), bytes(1000));
 }
 
-/// Garbage in the table, under the tag that is believed: whatever it says, no wrong file is handed out.
+/// Garbage in the table, under a trusted tag: no wrong file is returned, whatever the garbage says.
 #[test]
 fn garbage_slots_never_make_a_wrong_file() {
     let file = bytes(1000);
@@ -398,7 +398,7 @@ fn garbage_slots_never_make_a_wrong_file() {
         }
         match store.get(&uid) {
             Ok(finished) => {
-                // Only a wrong checksum cannot be seen without reading what is believed.
+                // Only a wrong checksum cannot be noticed without reading trusted bytes.
                 assert_eq!(std::fs::read(finished.path).unwrap(), file, "seed {seed}");
             }
             Err(error) => {
@@ -410,7 +410,7 @@ fn garbage_slots_never_make_a_wrong_file() {
     }
 }
 
-/// What stands in the place of an upload's directory or files and is none.
+/// Other things in the place of an upload's directory or files.
 #[test]
 fn symbolic_links_are_not_followed() {
     let store = TestStore::new();

@@ -1,4 +1,4 @@
-//! What `inspect` and `list` tell, and that they take no lock.
+//! The answers of `inspect` and `list`, which take no lock.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,15 +25,11 @@ fn an_inspection_tells_what_a_client_needs_to_go_on() {
         store.send_piece(&uid, &pieces, number).unwrap();
     }
     let all = store.inspect(&uid, 0).unwrap();
-    assert_eq!(
-        (all.received_size, all.missing.len(), all.phase),
-        (350, 0, Phase::Receiving),
-        "nobody asked for it yet"
-    );
+    assert_eq!((all.received_size, all.missing.len(), all.phase), (350, 0, Phase::Receiving), "not asked for yet");
     let path = store.get(&uid).unwrap().path;
     assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Complete);
     std::fs::remove_file(path).unwrap();
-    assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Gone, "before anybody noticed");
+    assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Gone, "before a call noticed");
     assert_eq!(store.get(&uid).unwrap_err().kind(), ErrorKind::Gone);
     assert_eq!(store.inspect(&uid, 0).unwrap().phase, Phase::Gone);
     for bad in ["", "x", "00000000000040008000000000000000"] {
@@ -69,7 +65,7 @@ fn many_gaps_come_in_pages() {
     assert_eq!(missing, (0..count).step_by(2).map(|number| number..number + 1).collect::<Vec<_>>());
 }
 
-/// A completer holds every lock; who inspects does not wait for it, at any of its steps, and changes nothing.
+/// A completer holds every lock. `inspect` does not wait for it, at any of its steps, and changes nothing.
 #[test]
 fn inspecting_takes_no_lock() {
     for sizes in CUTS {
@@ -119,7 +115,7 @@ fn a_list_holds_the_uploads_and_nothing_else() {
     assert_eq!(entries(root), before);
 }
 
-/// An upload that cannot be read is an error in its place; the others follow.
+/// An upload that cannot be read is an error in its place, and the others follow.
 #[test]
 fn a_list_goes_on_behind_a_damaged_upload() {
     let store = TestStore::new();

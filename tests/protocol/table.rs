@@ -1,4 +1,4 @@
-//! What users see: each cell of the protocol's table, every way to cut a file, and what is on disk at the end.
+//! Each cell of the protocol's table, every way to cut a file, and the files that are on disk at the end.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -66,7 +66,7 @@ fn an_empty_file_is_one_empty_chunk() {
 #[test]
 fn uneven_chunks_sent_in_order_end_up_in_place() {
     let store = TestStore::new();
-    // The first fits no grid: twice 60 is over 100.
+    // The first chunk fits no grid: twice 60 is over 100.
     let uid = store.send_pieces(&[&bytes(60), &bytes(10), &bytes(30)], &[0, 1, 2]);
     let before = std::fs::metadata(store.path(&uid, "data")).unwrap().ino();
     let path = store.finished(&uid).path;
@@ -104,7 +104,7 @@ fn chunks_that_do_not_add_up_are_repaired_by_sending_again() {
     assert_eq!(store.content(&uid), b"abcdefghij");
 }
 
-/// The first chunk suggests a grid that the others do not keep, and one of them is sent wrong at first.
+/// The first chunk suggests a grid that the others do not fit, and one of them is sent wrong at first.
 #[test]
 fn uneven_chunks_near_a_grid_can_be_repaired() {
     let store = TestStore::new();
@@ -173,7 +173,7 @@ fn a_file_that_was_taken_never_comes_back() {
         }
         assert_eq!(kind(store.get(&uid)), ErrorKind::Gone);
         assert_eq!(entries(&store.root().join(&uid)), ["state"]);
-        // Not even when it is put back.
+        // The upload stays gone even when the file is put back.
         std::fs::rename(store.dir.path().join("taken"), store.path(&uid, "file")).unwrap();
         assert_eq!(kind(store.get(&uid)), ErrorKind::Gone);
         assert_eq!(kind(store.send(&uid, &file, 300, 0)), ErrorKind::Gone);
@@ -190,7 +190,7 @@ fn a_file_taken_out_of_an_upload_that_was_rewritten_never_comes_back() {
     assert_eq!(kind(store.get(&uid)), ErrorKind::Gone);
 }
 
-/// Somebody removed `data` and left the rest: chunks and `get` say the same.
+/// Another program removed `data` and left the rest. Chunks and `get` give the same answer.
 #[test]
 fn an_upload_whose_data_was_taken_is_gone() {
     let store = TestStore::new();
@@ -281,7 +281,7 @@ fn activity_moves_the_directory_s_time() {
         let idle = dir.metadata().unwrap().modified().unwrap().elapsed().unwrap();
         assert!(idle.as_secs() < 100, "{idle:?}");
     }
-    // At most once a second: a fresh time stays as it is.
+    // The time is updated at most once a second: a fresh time stays.
     let fresh = std::time::SystemTime::now() - std::time::Duration::from_millis(100);
     dir.set_modified(fresh).unwrap();
     store.finished(&uid);
@@ -320,7 +320,7 @@ fn data_never_passes_twice_the_file() {
     let uid = send("", 0, &bytes(100)).unwrap().upload_uid.to_string();
     let data_size = || std::fs::metadata(store.path(&uid, "data")).unwrap().len();
     send(&uid, 2, &bytes(101)).unwrap();
-    // The places that a growing chunk leaves are taken again.
+    // The places that a growing chunk leaves are used again.
     for size in 101..=899 {
         send(&uid, 1, &bytes(size)).unwrap();
         assert!(data_size() <= 2 * total);
@@ -328,7 +328,7 @@ fn data_never_passes_twice_the_file() {
     let error = send(&uid, 3, &bytes(101)).unwrap_err();
     assert!(data_size() <= 2 * total);
     assert!(matches!(error, Error::LimitExceeded { limit: "data_size", value: 2000, .. }), "{error}");
-    // What was there before is untouched, and chunks on the grid still find their place.
+    // The stored chunks are untouched, and chunks on the grid still find their place.
     let file = bytes(1000);
     for number in 0..10 {
         send(&uid, number, &file[number as usize * 100..][..100]).unwrap();

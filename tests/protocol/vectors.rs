@@ -1,4 +1,4 @@
-//! Replays the transcripts in `tests/vectors` through the Rust face.
+//! Replays the transcripts in `tests/vectors` through the Rust API.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -96,8 +96,8 @@ fn replay(name: &str, transcript: &Value) {
                 }
             }
             "take" => {
-                // A finished file is not asked for again: `get` would find it damaged where the kernel does not tell
-                // the volume.
+                // `get` is not called for a finished file: it would find the damage where the kernel does not tell the
+                // volume.
                 let path = base.path(&uid, "file");
                 if !path.exists() {
                     store.get(&uid).expect(&what);
@@ -225,7 +225,7 @@ fn error_fact(error: &Error, name: &str) -> Value {
     }
 }
 
-/// A transcript that expects the wrong thing fails: the comparison can.
+/// A transcript that expects a wrong answer fails, so the comparison can fail.
 #[test]
 #[should_panic(expected = "missing_count")]
 fn a_wrong_expectation_is_noticed() {

@@ -1,4 +1,4 @@
-//! What an upload is called: `inspect`, `cleanup` and the store's sum say what `get` would find.
+//! The phases that `inspect`, `cleanup` and the store's sum give an upload agree with `get`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ fn open_large() -> TestStore {
     TestStore::with(Options { max_chunk_count: 0, ..Options::default() })
 }
 
-/// `remove` comes while `inspect` reads the table. Nobody ever had the file.
+/// `remove` comes while `inspect` reads the table. The file was never taken.
 #[test]
 fn what_is_being_removed_is_not_gone() {
     let store = open_large();
@@ -37,7 +37,7 @@ fn what_is_being_removed_is_not_gone() {
         looking.send(()).unwrap();
         answer.map(|inspection| inspection.phase)
     });
-    std::thread::sleep(Duration::from_millis(300)); // it has opened the upload, and reads the table
+    std::thread::sleep(Duration::from_millis(300)); // `inspect` has opened the upload, and reads the table
     let (first, wait) = (Cell::new(true), looked);
     test_hooks::set_hook(Some(Rc::new(move |step| {
         if step == "remove:file" && first.replace(false) {
@@ -51,7 +51,7 @@ fn what_is_being_removed_is_not_gone() {
     assert!(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound), "{answer:?}");
 }
 
-/// `get` finds that power loss took everything, while `inspect` is under way.
+/// `get` finds that power loss lost everything, while `inspect` runs.
 #[test]
 fn what_get_has_just_found_lost_is_not_gone() {
     let store = open_large();
@@ -70,7 +70,7 @@ fn what_get_has_just_found_lost_is_not_gone() {
     assert!(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound), "{answer:?}");
 }
 
-/// Power loss took the renaming of a rewritten file: it is still being received.
+/// Power loss lost the rename of a rewritten file: the upload is still receiving.
 #[test]
 fn a_cleanup_of_what_is_gone_leaves_what_get_would_bring_back() {
     let file = bytes(350);
@@ -101,7 +101,7 @@ fn the_sum_holds_what_get_would_bring_back() {
     assert!(second.is_err(), "800 + 800 > 1000, and both are there");
 }
 
-/// Where descriptors are short, a store that is full stays full.
+/// A store that is full stays full when the process has no descriptors left.
 #[test]
 fn a_count_that_failed_lets_nobody_in() {
     let Some(shim) = Shim::load() else { return };
