@@ -1,9 +1,9 @@
-//! The engine beside the usual way of a web server: each chunk becomes a file of its own, and in the end all are read,
-//! appended to one file and removed. It is made anew here, in the same language, so the method is compared, not the
+//! Compares the engine with the usual way of a web server: each chunk becomes a file, and at the end all files are
+//! read, appended to one file and removed. This bench repeats that way in Rust, so it compares the method, not the
 //! language.
 //!
-//! With several processes that way needs a lock, and where it is a lock file that others poll, they sleep: 2 s each time
-//! in the upload helper of GWS (around every chunk and the end), less elsewhere.
+//! With several processes the usual way needs a lock. If it is a lock file that the others poll, they sleep: 2 s each
+//! time in the upload helper of GWS (around every chunk and the end), less elsewhere.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn alone(report: &mut Report, place: &Place) {
     let plan = Plan::new(common::total(1024), MIB, Order::Even);
     let content = common::content(plan.longest());
     let took = in_turn(common::rounds(5), 3, |number| {
-        // The usual way takes the file twice.
+        // The usual way writes the file twice.
         common::warm(2 * plan.total);
         match number {
             0 => common::engine(place.path(), &plan, &content, Durability::Process, &[]).all,
@@ -47,7 +47,7 @@ fn alone(report: &mut Report, place: &Place) {
         }
     });
     row(report, place, "1", "none", "engine", &took[2], &took[0]);
-    // Nothing can be faster than that by much: so much faster can anything be.
+    // Plain writes show how much faster any method can be.
     row(report, place, "1", "none", "plain writes", &took[2], &took[1]);
 }
 
@@ -122,7 +122,7 @@ fn row(report: &mut Report, place: &Place, processes: &str, nap: &str, who: &str
 /// An upload in the usual way.
 struct Files<'a> {
     directory: PathBuf,
-    /// Where removed chunks go.
+    /// The directory for removed chunks.
     removed: PathBuf,
     plan: &'a Plan,
 }
@@ -143,15 +143,16 @@ impl Files<'_> {
         std::fs::write(self.chunk(number), content).unwrap();
     }
 
-    /// Emptied and moved away in place of removed, which costs about the same: ext4 passes over inodes that were just
-    /// deleted one by one when it makes files, and the next round would look worse than the method is.
+    /// Empties a chunk's file and moves it away in place of removing it, which costs about the same. When ext4 makes
+    /// files, it passes over recently deleted inodes one by one, and the next round would look worse than the method
+    /// is.
     fn remove(&self, number: usize) {
         OpenOptions::new().write(true).truncate(true).open(self.chunk(number)).unwrap();
         std::fs::rename(self.chunk(number), self.removed.join(number.to_string())).unwrap();
     }
 
     fn concatenate(&self) {
-        // What Python's shutil.copyfileobj takes on Linux.
+        // The size that Python's shutil.copyfileobj uses on Linux.
         let mut buffer = vec![0; 64 << 10];
         let mut whole = File::create(self.directory.join("whole")).unwrap();
         for number in 0..self.plan.chunks.len() {
@@ -167,7 +168,7 @@ impl Files<'_> {
         std::fs::rename(self.directory.join("whole"), self.directory.join("file")).unwrap();
     }
 
-    /// Under a lock file, for which others wait by looking again after a nap.
+    /// Acts under a lock file. The others wait for it by sleeping `nap` and trying again.
     fn locked(&self, nap: Duration, act: impl FnOnce()) {
         let path = self.directory.join("lock");
         while OpenOptions::new().write(true).create_new(true).open(&path).is_err() {
@@ -177,7 +178,7 @@ impl Files<'_> {
         std::fs::remove_file(path).unwrap();
     }
 
-    /// Of what took that long.
+    /// The rate of a transfer that took this long.
     fn check(&self, seconds: f64) -> f64 {
         assert_eq!(std::fs::metadata(self.directory.join("file")).unwrap().len(), self.plan.total);
         std::fs::remove_dir_all(&self.directory).unwrap();

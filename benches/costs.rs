@@ -1,10 +1,10 @@
-//! What an upload takes of the machine besides time, for each byte of the file: bytes written, disk at its peak, memory
-//! beyond the caller's own chunk.
+//! The costs of an upload besides time, for each byte of the file: bytes written, disk at its peak, memory beyond the
+//! caller's own chunk.
 //!
-//! Counted by the kernel for a child that does nothing else, in `/proc/self/io`: `wchar`, what was given to write calls,
-//! and `write_bytes`, the pages that this made dirty, which will go to the disk (none on tmpfs; what the file system
-//! itself writes, such as its journal, counts for nobody). Disk is the blocks of the upload's files, looked at all the
-//! time.
+//! The kernel counts them for a child that does nothing else, in `/proc/self/io`. `wchar` is the bytes that were given
+//! to write calls. `write_bytes` is the pages that these calls made dirty, which go to the disk later. It is 0 on
+//! tmpfs. The file system's own writes, such as its journal, are not counted. Disk is the blocks of the upload's files,
+//! read all the time.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn measure(report: &mut Report, place: &Place, chunk_size: u64, name: &str, orde
     let root = place.path().join("store");
     let told = place.path().join("told");
     let child = fork(|| {
-        // What is loaded by the first calls of a process is not an upload's.
+        // The pages that the first calls of a process load do not belong to an upload.
         send(&root, &Plan::new(4 * KIB, KIB, Order::Shuffled), &content);
         std::fs::remove_dir_all(&root).unwrap();
         let (before, io) = (common::start_peak(), transferred());
@@ -104,7 +104,7 @@ fn peak_of_disk(root: &Path, ended: &AtomicBool) -> u64 {
     loop {
         let last = ended.load(Ordering::Relaxed);
         let files = entries(root).flat_map(|upload| entries(&upload.path()));
-        // A block is 512 bytes, whatever the file system's own are.
+        // A block here is 512 bytes, whatever the file system's block size is.
         peak = peak.max(files.flat_map(|file| file.metadata()).map(|file| file.blocks() * 512).sum());
         if last {
             return peak;

@@ -1,5 +1,5 @@
-//! Whether a store with many uploads in it is slower: what a chunk costs, what `list` costs for each upload, and how
-//! long a `cleanup` takes that finds nothing to remove.
+//! Whether a store with many uploads is slower: the time of a chunk, of `list` for each upload, and of a `cleanup` that
+//! finds nothing to remove.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chunked_upload::{Chunk, Expiry, Options, Store, Uid};
 use common::{Figure, Place, Report, Spread, in_turn};
 
-/// Chunks of each round.
+/// The number of chunks in each round.
 const CALLS: u64 = 200;
 
 fn main() {
@@ -39,7 +39,7 @@ fn measure(report: &mut Report, place: &Place) {
     }
 }
 
-/// In seconds.
+/// The times in seconds.
 struct Took {
     first: f64,
     chunk: f64,
@@ -56,7 +56,7 @@ impl Crowd {
     fn new(place: &Place, size: u64, content: &[u8]) -> Crowd {
         let store = Store::open(place.path().join(size.to_string()), Options::default()).unwrap();
         let crowd = Crowd { store, size };
-        // Each lacks a chunk. A few bytes, not to fill a disk.
+        // Each upload lacks a chunk. The chunks have only a few bytes, so that the disk does not fill.
         for _ in 0..size {
             crowd.chunk(None, 0, 2, &content[..8]);
         }

@@ -1,9 +1,9 @@
-//! What `get` costs, by the size of the file and by the number of its chunks: the first, which completes the upload,
-//! and those that follow; and the memory it takes.
+//! The time and memory of `get`, by the size of the file and by the number of its chunks. The first `get`, which
+//! completes the upload, and later ones are measured.
 //!
-//! Writing gigabytes for each figure would take hours, so each upload is written once and its first `get` taken back:
-//! `state` gets the bytes that it had, and `file` its old name. The very first one, of the upload as it was received, is
-//! told beside that. On tmpfs the largest files are left out: they lie in memory.
+//! Writing gigabytes for each figure would take hours. So each upload is written once, and its first `get` is undone:
+//! `state` gets its old bytes, and `file` its old name. The very first `get` after receiving is reported separately. On
+//! tmpfs the largest files are left out, because they lie in memory.
 //!
 //! `GIB=8` adds a file of 8 GiB to those on disk.
 
@@ -21,7 +21,7 @@ fn main() {
     let mut report = Report::new("get", "the first get of an upload, which completes it, and a later one");
     for place in common::places() {
         let mut shapes = if common::smoke() { vec![(MIB, 64)] } else { sizes(&place) };
-        // Eight bytes each.
+        // Chunks of eight bytes.
         let counts = if common::smoke() { vec![10, KIB] } else { vec![10, KIB, 100_000, 1_000_000] };
         shapes.extend(counts.into_iter().map(|count| (8 * count, count)));
         let uploads: Vec<Upload> =
@@ -31,7 +31,7 @@ fn main() {
     report.finish();
 }
 
-/// By size, in 64 chunks.
+/// Measures by size, in 64 chunks.
 fn sizes(place: &Place) -> Vec<(u64, u64)> {
     let most = if place.name == "tmpfs" { KIB } else { KIB * common::gib(4) };
     [1, 16, 256, KIB, 4 * KIB, 8 * KIB].into_iter().filter(|&mib| mib <= most).map(|mib| (mib * MIB, 64)).collect()
@@ -66,13 +66,13 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// An upload all chunks of which are there.
+/// An upload that has all its chunks.
 struct Upload {
     store: Store,
     uid: String,
     total: u64,
     count: u64,
-    /// `state` as it is then.
+    /// The content of `state` before the first `get`.
     state: Vec<u8>,
     directory: PathBuf,
 }
@@ -101,14 +101,14 @@ impl Upload {
         Upload { store, uid, total: total_size, count: chunk_count, state, directory }
     }
 
-    /// Makes it what it was before its first `get`.
+    /// Undoes the first `get`.
     fn take_back(&self) {
         std::fs::rename(self.directory.join("file"), self.directory.join("data")).unwrap();
         let state = OpenOptions::new().write(true).open(self.directory.join("state")).unwrap();
         state.write_all_at(&self.state, 0).unwrap();
     }
 
-    /// Seconds.
+    /// The seconds that a first `get` takes.
     fn first_get(&self) -> f64 {
         assert!(self.directory.join("data").exists());
         let took = self.get();
@@ -124,7 +124,7 @@ impl Upload {
         took.as_secs_f64()
     }
 
-    /// The most memory, in KiB, that a first `get` adds to a process which has done one before.
+    /// The most memory, in KiB, that a first `get` adds to a process that has made one before.
     fn memory(&self) -> u64 {
         let told = self.directory.with_file_name("told");
         let status = common::child::in_child(|| {

@@ -1,8 +1,8 @@
-//! The same bytes sent by 1, 2, 4 and 8 processes or threads at once: chunks of one upload, or an upload each.
+//! 1, 2, 4 and 8 processes or threads send the same bytes at once: chunks of one upload, or an upload each.
 //!
-//! The time is that of all chunks, from the moment when all may start to the end of the last, and for several uploads
-//! also their `get`. What can be gained is bounded by the number of processors, and by the kernel, which lets one at a
-//! time write into a file: plain writes into one file by as many processes show how far.
+//! The time is that of all chunks, from the start signal to the end of the last chunk. For several uploads it includes
+//! their `get`. The gain is limited by the number of processors, and by the kernel, which lets only one writer at a
+//! time into a file. Plain writes into one file by as many processes show this limit.
 
 mod common;
 
@@ -96,7 +96,7 @@ fn send(place: &Place, kind: Kind, senders: u64, total: u64, content: &[u8]) -> 
 fn send_plainly(place: &Place, senders: u64, total: u64, content: &[u8]) -> f64 {
     let path = place.path().join("plain");
     let write = |number: u64| {
-        // As with the engine, each chunk may come to another process.
+        // Each chunk opens the file again, as with the engine, because it may come to another process.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).unwrap();
         file.write_all_at(content, number * MIB).unwrap();
     };
@@ -139,7 +139,7 @@ impl Sender<'_> {
     }
 }
 
-/// They are there before the clock starts, and their end belongs to it.
+/// The processes start before the clock does. The time includes their end.
 fn in_processes(count: u64, act: impl Fn(u64)) -> f64 {
     let pairs: Vec<(UnixStream, UnixStream)> = (0..count).map(|_| UnixStream::pair().unwrap()).collect();
     let children: Vec<_> = pairs

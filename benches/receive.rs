@@ -1,10 +1,10 @@
-//! What receiving a file costs beside a plain loop of positional writes of the same bytes, in turn in one run: from
-//! Rust, C and Python, in several orders, at each level, with and without checksums.
+//! The time of receiving a file, compared with a plain loop of positional writes of the same bytes, in turn in one run:
+//! from Rust, C and Python, in several orders, at each level, with and without checksums.
 //!
-//! "Least calls" makes only the system calls that the engine could not do without, and "its calls" all that it makes, with
-//! no code of its own between them: see common/least.rs.
+//! "Least calls" makes only the system calls that the engine needs. "Its calls" makes all system calls of the engine,
+//! without its code between them: see common/least.rs.
 //!
-//! The time of the engine is that of all chunks and `get`. Nothing waits for the disk but what a level syncs.
+//! The engine's time is that of all chunks and `get`. Only the syncs of a level wait for the disk.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn main() {
     report.finish();
 }
 
-/// The usual way, from each language.
+/// In order and at level `process`, from each language.
 fn languages(
     report: &mut Report,
     place: &Place,
@@ -50,7 +50,7 @@ fn languages(
     let directory = place.path();
     let ask = |worker, what| ask(worker, what, place, plan.total, chunk_size);
     let least = |looks| least::receive(directory, &plan, &content, place.name != "tmpfs", looks);
-    // What is compared is neighbours.
+    // Figures that are compared are measured directly after each other.
     let took = in_turn(common::rounds(9), 8, |number| {
         common::warm(plan.total);
         match number {
@@ -74,7 +74,7 @@ fn languages(
     }
 }
 
-/// Nothing, if it is not there.
+/// Asks a worker; `None` if there is none.
 fn ask(worker: Option<&Worker>, what: &str, place: &Place, total: u64, chunk_size: u64) -> Option<Took> {
     let directory = place.path();
     let answer = worker?.ask(&format!("{what} {total} {chunk_size} {}", directory.display()));
@@ -86,7 +86,8 @@ fn ask(worker: Option<&Worker>, what: &str, place: &Place, total: u64, chunk_siz
     Some(Took { all, get, call, cpu })
 }
 
-/// What a chunk costs more from Python. It is so little that a large file hides it: where its pages come from, say.
+/// The extra time of a chunk from Python. It is so small that a large file hides it, for example by the origin of its
+/// pages.
 fn python_over_c(
     report: &mut Report,
     place: &Place,
@@ -106,20 +107,20 @@ fn python_over_c(
         let microseconds = |took: &Took| figure(took) * 1e6;
         Spread::of(python.iter().zip(c).map(|(python, c)| microseconds(python) - microseconds(c)))
     };
-    // Of the median calls: what happens to a few of a thousand is the machine's doing.
+    // Median calls are compared: a few of a thousand calls are slow because of the machine.
     report.row(
         &[("file system", &place.name), ("chunk", name), ("figure", "Python over C")],
         &[("a chunk", Figure("µs", more(|took| took.call))), ("get", Figure("µs", more(|took| took.get)))],
     );
 }
 
-/// From Rust, in chunks of 1 MiB.
+/// Measures from Rust, in chunks of 1 MiB.
 fn manners(report: &mut Report, place: &Place, order: Order, level: Durability, checksum: bool) {
-    // Syncing 1 GiB in each round measures the disk, not the engine.
+    // Syncing 1 GiB in each round would measure the disk, not the engine.
     let total = common::total(if level == Durability::Process { 1024 } else { 128 });
     let plan = Plan::new(total, MIB, order);
     let content = common::content(plan.longest());
-    // Whoever sends a chunk makes its checksum.
+    // The client makes the checksums, so they are made before the clock starts.
     let checksums: Vec<String> = if checksum {
         let whole = common::sha_256(&content);
         plan.chunks.iter().map(|_| whole.clone()).collect()

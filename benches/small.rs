@@ -1,10 +1,10 @@
-//! Uploads of one chunk of 4 KiB, each asked for at once, beside the bare calls that any way of doing it needs: mkdir,
+//! Uploads of one chunk of 4 KiB, each followed by `get`, compared with the bare calls that any method needs: mkdir,
 //! open, write, close, rename. From Rust and C, in turn in one run. "Least calls" makes only the system calls that the
-//! engine could not do without, and "its calls" all that it makes, with no code of its own between them: see common/least.rs.
+//! engine needs. "Its calls" makes all system calls of the engine, without its code between them: see common/least.rs.
 //!
-//! Nothing is removed before the end: ext4 passes over an inode that was deleted in the last minutes, one by one, when
-//! it makes a file, and who deletes thousands before a run measures that: with `crowded`, say, which should be ten minutes
-//! ago. Bare calls that take several times as long as on tmpfs tell of it.
+//! Nothing is removed before the end. When ext4 makes a file, it passes over inodes that were deleted in the last
+//! minutes, one by one. A run that follows thousands of deletions, such as those of `crowded`, measures that: wait ten
+//! minutes. It shows in bare calls that take several times as long as on tmpfs.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn main() {
     report.finish();
 }
 
-/// Wall clock and processor, in seconds.
+/// Wall clock and processor time, in seconds.
 type Took = (f64, f64);
 
 fn measure(report: &mut Report, place: &Place) {
@@ -35,7 +35,7 @@ fn measure(report: &mut Report, place: &Place) {
     let content = common::content(SIZE);
     let c = common::c_program("small");
     let made = std::cell::Cell::new(0);
-    // Each time in a directory of its own, so that all find one of the same size.
+    // Each round has its own directory, so that all directories have the same size.
     let root = || {
         made.set(made.get() + 1);
         place.path().join(made.get().to_string())

@@ -1,6 +1,6 @@
-//! Figures of many rounds, and what is said of them.
+//! Figures of many rounds, and their statistics.
 
-/// How some figures are spread.
+/// The spread of some figures.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
     pub min: f64,
@@ -16,7 +16,7 @@ impl Spread {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1).expect("at least one round");
-        // Between the two figures nearest to it.
+        // Interpolates between the two nearest figures.
         let at = |part: f64| {
             let place = part * last as f64;
             let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
@@ -31,8 +31,8 @@ pub fn ratios<T>(of: &[T], to: &[T], figure: impl Fn(&T) -> f64) -> Spread {
     Spread::of(of.iter().zip(to).map(|(of, to)| figure(of) / figure(to)))
 }
 
-/// What each of so many tries answers, round by round: one after the other, every second round backwards, so that none
-/// always finds what the same other left. A round before the first warms up and is forgotten.
+/// The results of each try, round by round. The tries run one after the other, every second round backwards, so that
+/// none always follows the same other. One round before the first warms up, and is not counted.
 pub fn in_turn<T>(rounds: usize, tries: usize, mut try_number: impl FnMut(usize) -> T) -> Vec<Vec<T>> {
     let mut answers: Vec<Vec<T>> = (0..tries).map(|_| Vec::with_capacity(rounds)).collect();
     for round in 0..=rounds {

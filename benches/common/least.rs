@@ -1,6 +1,6 @@
 //! The fewest system calls that can receive a file if nothing is kept between calls and every byte gets a checksum. The
-//! engine makes these calls, too, and besides them looks at what it finds. What this loop takes longer than plain writes,
-//! no engine can save on this machine.
+//! engine makes these calls, too, and others that examine the files. No engine can save the time that this loop takes
+//! longer than plain writes on this machine.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,13 +14,14 @@ use super::transfer::{Plan, Took, check, cpu_seconds};
 
 const HEAD: usize = 512;
 const SLOT: u64 = 32;
-/// Room in `data` is reserved in steps of this size, as the engine does.
+/// Room in `data` is reserved in steps of this size, as in the engine.
 const WINDOW: u64 = 64 << 20;
 
-/// Receives a file in chunks of one size; `reserves` room ahead where the engine does. With `looks` also the calls by which
-/// the engine looks at what it finds, 16 in all for a chunk: what the engine takes longer than that is its own code's doing.
+/// Receives a file in chunks of one size. With `reserves`, reserves room ahead where the engine does. With `looks`,
+/// also makes the calls by which the engine examines files, 16 in all for a chunk. The rest of the engine's time is its
+/// own code.
 pub fn receive(directory: &Path, plan: &Plan, content: &[u8], reserves: bool, looks: bool) -> Took {
-    /// Of `state` as the engine reads it: when it is opened, under the lock, and to see whether all chunks are there.
+    /// The bytes that the engine reads of `state`: when it is opened, under the lock, and for `received_all`.
     const READ: [usize; 3] = [4096, 256, 2048];
     let upload = directory.join("least");
     let (cpu, start) = (cpu_seconds(), Instant::now());
@@ -42,7 +43,7 @@ pub fn receive(directory: &Path, plan: &Plan, content: &[u8], reserves: bool, lo
         state.read_exact_at(&mut head[..if looks { READ[1] } else { HEAD }], 0).unwrap();
         let data = open_at(&dir, c"data", 0);
         let slot_at = HEAD as u64 + number * SLOT;
-        // Not written yet: there may be nothing to read.
+        // The slot may not be written yet: there may be nothing to read.
         let _ = state.read_at(&mut slot, slot_at).unwrap();
         if reserves && offset % WINDOW == 0 {
             reserve(&data, offset, WINDOW.min(plan.total - offset));
@@ -65,8 +66,8 @@ pub fn receive(directory: &Path, plan: &Plan, content: &[u8], reserves: bool, lo
     took
 }
 
-/// Uploads of one chunk, each asked for at once. With `looks` also the calls by which the engine looks at what it finds and
-/// makes, 30 in all: what the engine takes longer than that is its own code's doing.
+/// Uploads of one chunk, each followed by `get`. With `looks`, also makes the calls by which the engine examines files,
+/// 30 in all. The rest of the engine's time is its own code.
 pub fn small(root: &Path, count: u32, content: &[u8], looks: bool) {
     const GATE: u64 = 1 << 62;
     std::fs::DirBuilder::new().mode(0o700).create(root).unwrap();
@@ -116,7 +117,7 @@ pub fn small(root: &Path, count: u32, content: &[u8], looks: bool) {
     }
 }
 
-/// How much room there is, what the store's directory is, and a new uid.
+/// Examines the free room and the store's directory, and makes a new uid.
 fn look_around(root: &Path) {
     let path = CString::new(root.as_os_str().as_bytes()).unwrap();
     // SAFETY: all zeros is a valid statfs.
@@ -129,7 +130,7 @@ fn look_around(root: &Path) {
     assert_eq!(unsafe { libc::getrandom(uid.as_mut_ptr().cast(), uid.len(), 0) }, 16);
 }
 
-/// Without asking for the times: the kernel notes who asked, and the next write has to tell the disk a new one.
+/// Does not ask for the times. If they were read, the next write would have to store new ones.
 fn look_at(dir: &File, name: &CStr) {
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
     let mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_NLINK;
@@ -158,7 +159,7 @@ fn open_at(dir: &File, name: &CStr, flags: i32) -> File {
     // SAFETY: `name` ends with NUL.
     let descriptor = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, 0o600) };
     assert!(descriptor >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: it was just opened, and nobody else knows it.
+    // SAFETY: the descriptor has just been opened, and no other code has it.
     unsafe { File::from_raw_fd(descriptor) }
 }
 
@@ -171,7 +172,7 @@ fn lock(state: &File, number: u64, kind: i32) {
 }
 
 fn reserve(data: &File, offset: u64, length: u64) {
-    // SAFETY: no pointers are passed. Where it is not supported, it is not needed.
+    // SAFETY: no pointers are passed. Where this is not supported, it is not needed.
     unsafe { libc::fallocate(data.as_raw_fd(), 0, offset as i64, length as i64) };
 }
 

@@ -1,7 +1,7 @@
-//! What the benches share. Everything that is compared is measured in turn, in one run, and told as the spread of the
-//! ratios of each round: a machine that others use, too, changes by the minute, but hardly within a round.
+//! The helpers that all benches share. Figures that are compared are measured in turn, in one run, and reported as the
+//! spread of each round's ratios. A machine that others use, too, changes by the minute, but hardly within a round.
 
-// No bench uses all of it.
+// Each bench uses only a part.
 #![allow(dead_code, unused_imports)]
 
 #[path = "../../tests/common/child.rs"]

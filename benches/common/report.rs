@@ -1,4 +1,4 @@
-//! A table for people, and the same as JSON for whoever plots or compares it.
+//! The results: a table for people, and JSON for programs.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Spread, smoke};
 
-/// What was measured, in a unit; "" for a ratio.
+/// A measured figure in a unit; "" for a ratio.
 pub struct Figure(pub &'static str, pub Spread);
 
 impl Figure {
@@ -28,7 +28,7 @@ impl Report {
         Report { bench, rows: Vec::new(), columns: Vec::new(), load_before: load() }
     }
 
-    /// A row: what was tried, by which rows are compared with those of other runs, and what was measured.
+    /// A row: the try, which identifies the row in other runs, and its figures.
     pub fn row(&mut self, tried: &[(&str, &str)], measured: &[(&str, Figure)]) {
         const WIDTH: usize = 23;
         let mut columns: Vec<String> = tried.iter().map(|(name, _)| format!("{name:<14}")).collect();
@@ -50,7 +50,7 @@ impl Report {
         self.rows.push(json!({ "tried": tried, "measured": measured }));
     }
 
-    /// Writes what was measured: `build/bench/<bench>.json`. What is no figure does not take a figure's place.
+    /// Writes the figures to `build/bench/<bench>.json`. Smoke runs do not overwrite figures.
     pub fn finish(self) {
         let mut directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("build/bench");
         if smoke() {

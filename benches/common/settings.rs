@@ -1,4 +1,4 @@
-//! How long the benches take, and where they write: all that is read from the environment.
+//! The settings of the benches, from the environment.
 //!
 //! | variable | |
 //! |---|---|
@@ -19,18 +19,18 @@ pub fn smoke() -> bool {
     std::env::var_os("BENCH_SMOKE").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// How often to measure, beside the round that warms up.
+/// The number of rounds, without the one that warms up.
 pub fn rounds(usual: usize) -> usize {
     if smoke() { 1 } else { number("ROUNDS").map_or(usual, |rounds| rounds.max(1) as usize) }
 }
 
-/// Bytes of an upload: `MIB`, if that is set, stands for the 1,024 MiB of the largest.
+/// The bytes of an upload. `MIB` replaces the 1,024 MiB of the largest, and scales the others.
 pub fn total(usual_mib: u64) -> u64 {
     let mib = if smoke() { 16 } else { number("MIB").map_or(usual_mib, |most| usual_mib * most / 1024) };
     mib.max(1) * MIB
 }
 
-/// The largest file of those on disk, in GiB.
+/// The largest file on disk, in GiB.
 pub fn gib(usual: u64) -> u64 {
     number("GIB").unwrap_or(usual)
 }
@@ -40,7 +40,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// An empty directory on a file system, removed in the end.
+/// An empty directory on a file system, which is removed at the end.
 pub struct Place {
     /// The file system's name.
     pub name: String,
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// Where to measure.
+/// The places to measure.
 pub fn places() -> Vec<Place> {
     let place = |root: PathBuf| {
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(&root);
@@ -67,7 +67,7 @@ pub fn places() -> Vec<Place> {
     if memory.is_dir() && file_system(memory) == "tmpfs" && places[0].name != "tmpfs" {
         places.push(place(memory.into()));
     }
-    // An ext4 without a journal refuses the higher levels. `DIRECTORY` can name a disk with one.
+    // The engine refuses the higher levels on an ext4 without a journal. `DIRECTORY` can name a disk with a journal.
     places.retain(|place| {
         let options = chunked_upload::Options { durability: chunked_upload::Durability::Chunk, ..Default::default() };
         chunked_upload::Store::open(place.path(), options).inspect_err(|error| println!("left out: {error}")).is_ok()

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use chunked_upload::{Chunk, Durability, Options, Store};
 use sha2::Digest as _;
 
-/// In which order chunks come, and whether they are of one size.
+/// The order of the chunks, and whether they have one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Even,
@@ -29,7 +29,7 @@ impl Order {
     }
 }
 
-/// Which chunks are sent, in this order: number, offset, length.
+/// The chunks in the order of sending: number, offset, length.
 pub struct Plan {
     pub total: u64,
     pub chunks: Vec<(u64, u64, usize)>,
@@ -42,7 +42,7 @@ impl Plan {
         let mut chunks = Vec::new();
         let mut offset = 0;
         while offset < total {
-            // Half of the usual size to one and a half, so that there are as many.
+            // From half of the usual size to one and a half, so that the count is about the same.
             let size = if uneven { chunk_size / 2 + random.below(chunk_size) } else { chunk_size };
             let size = size.min(total - offset);
             chunks.push((chunks.len() as u64, offset, size as usize));
@@ -62,7 +62,7 @@ impl Plan {
     }
 }
 
-/// Splitmix64: the same chunks in every run.
+/// Splitmix64, with the same numbers in every run.
 struct Random(u64);
 
 impl Random {
@@ -74,18 +74,18 @@ impl Random {
     }
 }
 
-/// The bytes of a chunk: its first ones, if it is shorter.
+/// The bytes of a chunk. A shorter chunk has the first of them.
 pub fn content(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// Of a chunk, as a client sends it.
+/// The checksum of a chunk, as a client sends it.
 pub fn sha_256(content: &[u8]) -> String {
     format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(content)))
 }
 
-/// What sending a file took, in seconds: until the file is there, of it the last call, the median of all other calls,
-/// and processor time.
+/// The seconds for sending a file: until the file is there, the last call's part of them, the median of all other
+/// calls, and processor time.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Took {
     pub all: f64,
@@ -102,7 +102,7 @@ pub fn cpu_seconds() -> f64 {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_secs_f64()
 }
 
-/// Positional writes into one file. Synced where the engine would.
+/// Positional writes into one file, synced where the engine would sync.
 pub fn plain(directory: &Path, plan: &Plan, content: &[u8], level: Durability) -> Took {
     let path = directory.join("plain");
     let (cpu, start) = (cpu_seconds(), Instant::now());
@@ -121,7 +121,7 @@ pub fn plain(directory: &Path, plan: &Plan, content: &[u8], level: Durability) -
     took
 }
 
-/// The engine's way, with the chunks' checksums if there are any, by chunk number.
+/// Sends the file to the engine, with the chunks' checksums, if any, by chunk number.
 pub fn engine(directory: &Path, plan: &Plan, content: &[u8], level: Durability, checksums: &[String]) -> Took {
     let options = Options { durability: level, ..Options::default() };
     let store = Store::open(directory.join("store"), options).unwrap();
@@ -149,7 +149,7 @@ pub fn engine(directory: &Path, plan: &Plan, content: &[u8], level: Durability, 
     took
 }
 
-/// Not every byte: tests do that.
+/// Checks the size and the last chunk. The tests check all bytes.
 pub fn check(path: &Path, plan: &Plan, content: &[u8]) {
     assert_eq!(std::fs::metadata(path).unwrap().len(), plan.total);
     let &(_, offset, length) = plan.chunks.last().expect("a chunk");

@@ -1,4 +1,4 @@
-//! Programs in other languages, measured in turn with everything else: they run all the time, do what a line asks for
+//! Programs in other languages, measured in turn with the other tries. They run all the time, do what a line asks for,
 //! and answer with a line of nanoseconds.
 
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 pub struct Worker {
     child: Child,
-    /// Shared, so that several tries can ask the same one in turn.
+    /// The pipes are shared, so that several tries can ask one worker in turn.
     pipes: RefCell<Option<(ChildStdin, BufReader<ChildStdout>)>>,
 }
 
@@ -19,7 +19,7 @@ impl Worker {
         Worker { child, pipes: RefCell::new(Some((input, BufReader::new(output)))) }
     }
 
-    /// The seconds that it answers.
+    /// Sends a request, and returns the seconds from the answer.
     pub fn ask(&self, request: &str) -> Vec<f64> {
         let mut pipes = self.pipes.borrow_mut();
         let (input, output) = pipes.as_mut().expect("it is running");
@@ -40,7 +40,7 @@ impl Drop for Worker {
     }
 }
 
-/// Where cargo puts the libraries of this build.
+/// The directory where cargo puts the libraries of this build.
 fn release() -> PathBuf {
     let bench = std::env::current_exe().expect("a path");
     bench.ancestors().nth(2).expect("target/release/deps/bench").to_owned()
@@ -50,7 +50,7 @@ fn benches() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches")
 }
 
-/// Nothing that is said to be measured is left out in silence.
+/// Reports that a figure is left out.
 fn left_out(what: &str) -> Option<Worker> {
     assert!(std::env::var_os("UPLOAD_SKIP_NOTHING").is_none(), "{what}");
     eprintln!("left out: {what}");
