@@ -75,12 +75,12 @@ impl Store {
         self.home.options()
     }
 
-    /// Receives one chunk. When it returns `Ok`, the chunk survives what the store's [`Durability`](crate::Durability)
-    /// names.
+    /// Receives one chunk. When it returns `Ok`, the chunk is as durable as the store's
+    /// [`Durability`](crate::Durability) promises.
     ///
     /// Chunks may come in any order, at the same time, and more than once. Other bytes for a chunk replace it until the
     /// upload is complete. The call takes time in proportion to the content. It waits only for a call on the same
-    /// chunk, for a `get` that is completing the upload, and, for a chunk off the grid, for another chunk that is
+    /// chunk, and for a `get` that is completing the upload. A chunk off the grid also waits for another chunk that is
     /// getting its place.
     ///
     /// # Errors
@@ -104,12 +104,12 @@ impl Store {
 
     /// The finished file of an upload. Completes the upload if all chunks are there.
     ///
-    /// It may be repeated, and called by several processes at the same time: each gets the same path. The first call
-    /// takes time in proportion to the number of chunks, later ones take none. The data itself is read only if it was
-    /// written before a reboot or a remount (or, at level `process`, where the kernel does not tell volumes apart: see
+    /// The call may be repeated, also by several processes at the same time: each gets the same path. The first call
+    /// takes time in proportion to the number of chunks, later calls take constant time. The data is read only if it
+    /// was written before a reboot or a remount, or if the kernel does not tell volumes apart (at level `process`, see
     /// docs/kernels.md). It is copied only if chunks of uneven sizes did not arrive in order.
     ///
-    /// It works on a file system that became read-only, if the file was finished and nothing has to be recorded.
+    /// The call works on a file system that became read-only, if the file was finished and nothing has to be recorded.
     ///
     /// # Errors
     /// - [`Error::Incomplete`]: chunks are missing.
@@ -128,9 +128,9 @@ impl Store {
     /// A view of this store for one owner. `owner` is any bytes that name the caller, 1 to
     /// [`MAX_OWNER`](crate::MAX_OWNER).
     ///
-    /// Uploads made through this view are [`Error::NotFound`] through all other views. All other uploads are
-    /// [`Error::NotFound`] through this view. An exception is a store with the option `all_owners`, which sees all
-    /// uploads. Only a keyed digest of the owner is stored.
+    /// Uploads made through this view are [`Error::NotFound`] through other views, except one with the option
+    /// `all_owners`. All other uploads are [`Error::NotFound`] through this view. Only a keyed digest of the owner is
+    /// stored.
     ///
     /// ```
     /// # use chunked_upload::{Chunk, Error, Options, Store};

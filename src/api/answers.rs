@@ -91,7 +91,7 @@ pub struct Expiry {
     pub gone: Option<Duration>,
     /// The largest number of removals in this call.
     pub max_removals: u64,
-    /// Whether to report only what would be removed, and remove nothing.
+    /// Whether to report the removals without making them.
     pub dry_run: bool,
 }
 
@@ -124,7 +124,7 @@ pub struct Removed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Cleaned {
-    /// What was removed, or, with `dry_run`, what would be removed.
+    /// The removals; with `dry_run`, those that would be made.
     pub removed: Vec<Removed>,
     /// How many old directories could not be removed, for example because another user owns the directory, or a filter
     /// refuses locks. Removed uploads count, too, if the part of a copy (`.upload-*.part`) stays on another file

@@ -52,7 +52,6 @@ impl Home {
         Ok(Home { root, options, boot, volumes, owner: None })
     }
 
-    /// The same store for one owner.
     pub(crate) fn for_owner(&self, owner: &[u8]) -> Home {
         let options = Options { all_owners: false, ..self.options.clone() };
         Home { options, owner: Some(owner.to_vec()), ..self.clone() }
@@ -80,7 +79,6 @@ impl Home {
         self.owner.is_none()
     }
 
-    /// The path of an upload's directory.
     pub(crate) fn directory(&self, uid: Uid) -> PathBuf {
         self.root.join(format!("{}{uid}", self.options.prefix))
     }
@@ -131,7 +129,6 @@ impl fmt::Debug for Home {
     }
 }
 
-/// A new, random uid.
 pub(crate) fn random_uid() -> Result<Uid> {
     Ok(Uid::random(sys::random().map_err(|error| Error::os("cannot read", "/dev/urandom", error))?))
 }

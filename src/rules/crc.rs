@@ -17,7 +17,6 @@ pub(crate) fn prepare() {
     }
 }
 
-/// The CRC-32C of these bytes.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     if SET_UP.load(Ordering::Acquire) == DONE { crc_fast::crc32_iscsi(bytes) } else { without_state(bytes) }
 }

@@ -52,10 +52,8 @@ pub(crate) fn admits(owner: Option<&[u8]>, all_owners: bool, uid: Uid, recorded:
     }
 }
 
-/// The size of the store's secret.
 pub(crate) const SECRET_SIZE: usize = 32;
 
-/// The uid of this owner's upload with this key.
 pub(crate) fn uid_for_key(secret: &[u8; SECRET_SIZE], owner: Option<&[u8]>, key: &[u8]) -> Uid {
     let mut hmac = hmac(secret);
     // The length before the owner separates owner and key. `u64::MAX`, which no owner has as its length, stands for no

@@ -35,7 +35,6 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Whether the chunk is there.
     pub(crate) fn received(&self) -> bool {
         self.tag != Tag::MISSING
     }

@@ -52,12 +52,12 @@ impl Trust {
         if volume.is_some() { Trust { tag, boot: None } } else { Trust { tag: None, boot: tag } }
     }
 
-    /// Trusts this tag, and what was synced.
+    /// Trusts this tag, and synced bytes.
     pub(crate) fn of(tag: Option<Tag>) -> Trust {
         Trust { tag, boot: None }
     }
 
-    /// Trusts only what was synced.
+    /// Trusts only synced bytes.
     pub(crate) fn none() -> Trust {
         Trust::of(None)
     }

@@ -58,7 +58,6 @@ impl Total {
         within(&limits).map(|()| more)
     }
 
-    /// The sum with one upload less.
     fn without(self, size: u64) -> Total {
         Total { bytes: self.bytes.saturating_sub(size), uploads: self.uploads.saturating_sub(1), ..self }
     }

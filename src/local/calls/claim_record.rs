@@ -17,7 +17,7 @@ use crate::rules::format::bytes::{u32_at, u64_at};
 use crate::rules::format::layout::{CLAIM, NEW_CLAIM};
 use crate::rules::tag::Tag;
 
-/// The destination of a finished upload.
+/// The record of a finished upload's destination.
 pub(crate) struct Claim {
     pub destination: PathBuf,
     /// The inode number of the file that appears at the destination.
@@ -62,7 +62,6 @@ impl Birth {
         self == Birth::Unknown || self == Birth::of(file)
     }
 
-    /// The kind of birth, and its number.
     fn number(self) -> (u8, u64) {
         match self {
             Birth::Unknown => (0, 0),
@@ -158,7 +157,6 @@ impl Claim {
         std::fs::symlink_metadata(&self.destination).is_ok_and(|there| self.is_of(&there, total_size))
     }
 
-    /// Whether `file` is the claim's file.
     pub(crate) fn is_of(&self, file: &Metadata, total_size: u64) -> bool {
         let born = match self.way {
             Way::Renamed(birth) | Way::Whole { birth, .. } => birth.is_of(file),

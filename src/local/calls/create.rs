@@ -73,7 +73,7 @@ pub(crate) fn create(home: &Home, chunk: &Chunk<'_>) -> Result<Receipt> {
 /// A `state` of at most this size is written in one call.
 const SMALL_STATE: u64 = 4096;
 
-/// A first chunk that passed all checks.
+/// A first chunk that has passed all checks.
 struct New<'a> {
     home: &'a Home,
     chunk: &'a Chunk<'a>,
@@ -169,7 +169,6 @@ impl<'a> New<'a> {
         reach(dir, "create:marked")
     }
 
-    /// The bytes of `state` before the table.
     fn head(&self, draft: &Draft<'_>, stage: Stage, counted: bool) -> Vec<u8> {
         let (shape, size, tag) = (draft.header.shape, self.chunk.content.len() as u64, draft.tag);
         let record = StageRecord { stage, crc32c: 0, tag, grid_is_void: false };

@@ -69,7 +69,6 @@ fn parse_name(prefix: &str, name: &[u8]) -> Option<(Uid, bool)> {
     Some((uid, digits.is_some()))
 }
 
-/// Whether this is the name of an upload's directory.
 pub(crate) fn names_upload(home: &Home, name: &[u8]) -> bool {
     parse_name(&home.options().prefix, name).is_some()
 }

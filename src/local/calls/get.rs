@@ -26,7 +26,6 @@ pub(crate) fn get(upload: &Upload<'_>) -> Result<Finished> {
     finished(upload, upload.dir.path_of(FILE), record?.crc32c)
 }
 
-/// The answer about a finished file.
 pub(crate) fn finished(upload: &Upload<'_>, path: PathBuf, crc32c: u32) -> Result<Finished> {
     let (total_size, file_name) = (upload.header.shape.total_size, upload.file_name()?);
     Ok(Finished { uid: upload.uid, path, file_name, total_size, crc32c })

@@ -16,7 +16,6 @@ use crate::local::upload::opened::Upload;
 use crate::rules::format::layout::FILE;
 use crate::rules::format::records::{Stage, StageRecord};
 
-/// A file that is being moved.
 pub(crate) struct Moving<'a> {
     pub upload: &'a LockedUpload<'a>,
     pub record: StageRecord,
@@ -160,7 +159,6 @@ pub(crate) fn open_unfollowed(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
-/// Syncs the names in the destination's directory.
 pub(crate) fn sync_directory_of(destination: &Path) -> Result<()> {
     let parent = destination.parent().unwrap_or(Path::new("/"));
     match File::open(parent).and_then(|dir| dir.sync_all()) {

@@ -26,7 +26,6 @@ use crate::rules::tag::{Tag, Trust};
 /// succeeded. Each time needs a crash, or a disk that fails.
 const ATTEMPTS: u32 = 8;
 
-/// Receives a chunk of an upload that exists.
 pub(crate) fn receive(upload: &Upload<'_>, chunk: &Chunk<'_>) -> Result<Receipt> {
     check_totals(upload, chunk)?;
     let crc32c = digests::checked_crc32c(chunk)?;
@@ -74,7 +73,6 @@ enum UploadIs {
     Settled,
 }
 
-/// The result of one try.
 enum Attempt {
     /// The chunk is there.
     Stored { received_all: bool },

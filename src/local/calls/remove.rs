@@ -34,7 +34,6 @@ pub(crate) fn remove(upload: &Upload<'_>) -> Result<()> {
     erase_upload(upload)?.map_or(Ok(()), Err)
 }
 
-/// Marks the upload as removed.
 pub(crate) fn mark(upload: &LockedUpload<'_>) -> Result<()> {
     let tag = upload.trust.tag();
     upload.write_stage(StageRecord { stage: Stage::Removed, crc32c: 0, tag, grid_is_void: false })?;

@@ -16,7 +16,6 @@ use crate::rules::placement::Slot;
 use crate::rules::tag::Tag;
 use crate::rules::verdict::{Verdict, verdict};
 
-/// The result for a locked upload.
 pub(crate) enum Resolved {
     /// Chunks may come; `data` is there, and has this size.
     Receiving { size: u64 },

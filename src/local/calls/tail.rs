@@ -51,7 +51,6 @@ struct Places {
     end: u64,
 }
 
-/// The result of looking for room.
 enum Room {
     Found {
         offset: u64,

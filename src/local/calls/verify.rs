@@ -35,7 +35,6 @@ pub(crate) fn verify(upload: &Upload<'_>) -> Result<Verification> {
     }
 }
 
-/// The findings so far.
 struct Found {
     checked: u64,
     damaged_count: u64,

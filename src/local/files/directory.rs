@@ -11,8 +11,8 @@ use crate::api::error::{Error, Result};
 use crate::local::files::sys::Status;
 use crate::local::files::{sys, test_hooks};
 
-/// How often the directory's modification time is updated at most. Cleaners outside this library use that time. More
-/// updates would cost, and tell them no more.
+/// The least time between two updates of the directory's modification time. Cleaners outside this library use that
+/// time. More updates would cost, and tell them no more.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open directory. Files are looked up in it even if its path names another directory by then.
@@ -54,7 +54,6 @@ impl Directory {
         }
     }
 
-    /// The path of one of its files.
     pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
         self.path.join(name.to_str().expect("the names above are ASCII"))
     }
@@ -118,12 +117,11 @@ impl Directory {
         }
     }
 
-    /// Whether there is a regular file `name`.
     pub(crate) fn has(&self, name: &CStr) -> Result<bool> {
         self.file_size(name).map(|size| size.is_some())
     }
 
-    /// Renames a file, replacing what is there.
+    /// Renames a file, and replaces a file there.
     pub(crate) fn rename(&self, from: &CStr, to: &CStr) -> Result<()> {
         sys::rename_at(&self.handle, from, to).map_err(|error| self.error("cannot rename", from, error))
     }
@@ -151,7 +149,6 @@ impl Directory {
         done.map_err(|error| Error::os("cannot sync", &self.path, error))
     }
 
-    /// Records that the upload is in use.
     pub(crate) fn touch(&self) {
         touch(&self.handle);
     }

@@ -39,7 +39,6 @@ impl<'a> Lock<'a> {
         Ok(sys::try_lock_range(state, start, length)?.then_some(Lock { state, start, length }))
     }
 
-    /// Takes the gate if it is free.
     pub(crate) fn try_gate(state: &'a File) -> io::Result<Option<Lock<'a>>> {
         Lock::without_waiting(state, GATE, 1)
     }
@@ -56,27 +55,22 @@ impl<'a> Lock<'a> {
         Lock { state, start: 0, length: GATE + 1 }
     }
 
-    /// Waits for the gate.
     pub(crate) fn gate(state: &'a File) -> io::Result<Lock<'a>> {
         Lock::wait(state, GATE, 1)
     }
 
-    /// Waits for one chunk's slot.
     pub(crate) fn slot(state: &'a File, number: u64) -> io::Result<Lock<'a>> {
         Lock::wait(state, number, 1)
     }
 
-    /// Takes one chunk's slot if it is free.
     pub(crate) fn try_slot(state: &'a File, number: u64) -> io::Result<Option<Lock<'a>>> {
         Lock::without_waiting(state, number, 1)
     }
 
-    /// Waits for the slots of all chunks.
     pub(crate) fn all_slots(state: &'a File, chunk_count: u64) -> io::Result<Lock<'a>> {
         Lock::wait(state, 0, chunk_count)
     }
 
-    /// Waits for the tail.
     pub(crate) fn tail(state: &'a File) -> io::Result<Lock<'a>> {
         Lock::wait(state, TAIL, 1)
     }

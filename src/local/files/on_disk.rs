@@ -10,7 +10,6 @@ use crate::local::files::directory::Directory;
 use crate::local::files::sys;
 use crate::rules::crc::Crc32c;
 
-/// A file that is read past the page cache.
 pub(crate) struct OnDisk {
     file: File,
     buffer: Vec<u8>,
@@ -78,7 +77,6 @@ impl OnDisk {
         Ok(true)
     }
 
-    /// Whether these bytes are on disk at `offset`.
     pub(crate) fn holds(&mut self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let (mut rest, mut same) = (bytes, true);
         let whole = self.read(offset, bytes.len() as u64, |piece| {

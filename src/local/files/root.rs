@@ -73,7 +73,6 @@ impl Root {
         !self.open_to_others || (is_trusted(owner) && mode & OTHERS_WRITE == 0)
     }
 
-    /// Whether the caller may use all files in the store.
     pub(crate) fn admits_all(self) -> bool {
         !self.open_to_others
     }
@@ -108,7 +107,6 @@ impl Root {
     }
 }
 
-/// Whether this user is the caller or root.
 pub(crate) fn is_trusted(user: u32) -> bool {
     user == 0 || user == sys::effective_user()
 }

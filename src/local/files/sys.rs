@@ -35,13 +35,11 @@ pub(crate) fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     Ok(bytes)
 }
 
-/// The effective user of this process, now.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes no arguments, and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// Whether this process is a member of this group.
 pub(crate) fn is_in_group(group: u32) -> bool {
     // SAFETY: takes no arguments, and cannot fail.
     if unsafe { libc::getegid() } == group {
@@ -90,7 +88,6 @@ pub(crate) fn rename_to(dir: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     check(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr()) })
 }
 
-/// Removes the file `name` from `dir`.
 pub(crate) fn unlink_at(dir: &File, name: &CStr) -> io::Result<()> {
     // SAFETY: `name` is NUL-terminated and outlives the call.
     check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
@@ -262,7 +259,6 @@ pub(crate) fn share_range(from: &File, from_offset: u64, to: &File, to_offset: u
     check(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &range) })
 }
 
-/// The facts about a file system.
 pub(crate) struct FileSystem {
     /// The magic number, see statfs(2).
     pub magic: u32,
@@ -277,7 +273,6 @@ fn file_system(raw: &libc::statfs) -> FileSystem {
     FileSystem { magic: raw.f_type as u32, available }
 }
 
-/// The file system of `path`.
 pub(crate) fn file_system_at(path: &Path) -> io::Result<FileSystem> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
@@ -288,7 +283,6 @@ pub(crate) fn file_system_at(path: &Path) -> io::Result<FileSystem> {
     Ok(file_system(unsafe { raw.assume_init_ref() }))
 }
 
-/// The file system of `file`.
 pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
     let mut raw = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `raw` has room for the result.
@@ -297,10 +291,9 @@ pub(crate) fn file_system_of(file: &File) -> io::Result<FileSystem> {
     Ok(file_system(unsafe { raw.assume_init_ref() }))
 }
 
-/// A device's major and minor number.
+/// Major and minor number.
 pub(crate) type Device = (u32, u32);
 
-/// The facts that statx(2) tells about a file.
 pub(crate) struct Status {
     pub is_file: bool,
     /// The permissions, with the special bits.
@@ -317,7 +310,6 @@ pub(crate) struct Status {
     pub mount: Option<u64>,
 }
 
-/// The status of an open file.
 pub(crate) fn status(file: &File) -> io::Result<Status> {
     status_at(file, c"")
 }

@@ -41,7 +41,6 @@ impl Upload<'_> {
         same_tag.map_or(0, |full| full.value.min(self.chunk_count()))
     }
 
-    /// Records up to which chunk the table is full.
     pub(crate) fn write_full(&self, count: u64) -> Result<()> {
         self.write(FULL_AT, &Mark { value: count, tag: self.trust.tag() }.encode())
     }

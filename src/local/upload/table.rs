@@ -6,7 +6,6 @@ use crate::rules::crc::Combined;
 use crate::rules::format::head::StateHead;
 use crate::rules::tag::Tag;
 
-/// The facts about all slots together.
 pub(crate) struct Table {
     pub missing_count: u64,
     pub first_missing: u64,

@@ -110,17 +110,14 @@ impl Header {
         Ok(Header { version, shape, name_length: u32_at(bytes, 12), name_crc: u32_at(bytes, 40), owner, expected })
     }
 
-    /// The offset of the file name.
     pub(crate) fn name_at(&self) -> u64 {
         if self.version == BARE_VERSION { RECORDS_SIZE as u64 } else { HEAD_SIZE as u64 }
     }
 
-    /// The offset of the table.
     fn table_at(&self) -> u64 {
         (self.name_at() + u64::from(self.name_length)).next_multiple_of(64)
     }
 
-    /// The offset of a chunk's slot.
     pub(crate) fn slot_at(&self, number: u64) -> u64 {
         self.table_at() + number * SLOT_SIZE
     }

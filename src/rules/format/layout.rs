@@ -33,7 +33,7 @@ pub(crate) const ORDERED: &CStr = c"ordered";
 /// The finished upload.
 pub(crate) const FILE: &CStr = c"file";
 
-/// The destination of the finished upload.
+/// The record of the finished upload's destination.
 pub(crate) const CLAIM: &CStr = c"claim";
 /// The next claim while it is written.
 pub(crate) const NEW_CLAIM: &CStr = c"claim.new";
@@ -49,7 +49,6 @@ pub(crate) const RECORDS_SIZE: usize = 256;
 pub(crate) const HEAD_SIZE: usize = 512;
 pub(crate) const IDENTITY_AT: usize = 256;
 pub(crate) const IDENTITY_SIZE: usize = 64;
-/// The size of a slot.
 pub(crate) const SLOT_SIZE: u64 = 32;
 pub(crate) const STAGE_AT: u64 = 64;
 pub(crate) const TAIL_AT: u64 = 96;
