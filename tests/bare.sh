@@ -60,5 +60,5 @@ unshare --mount --pid --fork --kill-child bash -euc '
 ' bash "$debian" "$(rustc --print sysroot)" "${settings[@]}" 2>&1 | tee "$base/said" &
 wait %%
 # An ordinary user cannot mount, and `make test` says so.
-grep -q '^    filesystems: on_ext4: ' "$base/said"
+grep -q '^    access: file_systems::on_ext4: ' "$base/said"
 grep -q '^    programs: c_programs_as_c: storage.c: ' "$base/said"
