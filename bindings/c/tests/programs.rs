@@ -97,14 +97,18 @@ fn the_headers_examples_work() {
     }
 }
 
-/// So is what the README shows.
+/// So is what the documents show.
 #[test]
-fn the_readmes_examples_work() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
-    for (language, dialect) in [("c", Dialect::C11), ("cpp", Dialect::Cpp17)] {
+fn the_documents_examples_work() {
+    for (document, language, dialect, count) in [
+        ("README.md", "c", Dialect::C11, 1),
+        ("docs/c.md", "c", Dialect::C11, 1),
+        ("docs/c.md", "cpp", Dialect::Cpp17, 2),
+    ] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
         let blocks: Vec<&str> =
             text.split("\n```").filter_map(|part| part.strip_prefix(language)?.strip_prefix('\n')).collect();
-        assert_eq!(blocks.len(), 2, "{language}");
+        assert_eq!(blocks.len(), count, "{document}: {language}");
         for block in blocks {
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("example").with_extension(language);
