@@ -113,15 +113,15 @@ mod tests {
         assert_eq!(slot.cleared(), Slot { offset: 1, capacity: 3, ..Slot::default() });
         let mut bytes = [0; RECORDS_SIZE];
         let mut put = |at: u64, record: [u8; 32]| bytes[at as usize..at as usize + 32].copy_from_slice(&record);
-        let phase = StageRecord { stage: Stage::Complete, crc32c: 6, tag: Tag::from_number(7), grid_is_void: true };
+        let stage = StageRecord { stage: Stage::Complete, crc32c: 6, tag: Tag::from_number(7), grid_is_void: true };
         let (tail, full) = (Mark { value: 8, tag: Tag::from_number(9) }, Mark { value: 10, tag: Tag::from_number(11) });
         let progress = Progress { number: 12, offset: 13, tag: Tag::from_number(14) };
-        put(STAGE_AT, phase.encode());
+        put(STAGE_AT, stage.encode());
         put(TAIL_AT, tail.encode());
         put(FULL_AT, full.encode());
         put(REWRITE_AT, progress.encode());
         let read = StateHead(bytes.to_vec());
-        assert_eq!(read.stage(), Some(phase));
+        assert_eq!(read.stage(), Some(stage));
         assert_eq!((read.tail(), read.full(), read.rewrite()), (Some(tail), Some(full), Some(progress)));
         assert!(!read.closing() && !read.counted());
         let hashing = Hashing { number: 15, tag: Tag::from_number(16), state: [17; HASH_STATE_SIZE] };

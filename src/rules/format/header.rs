@@ -66,11 +66,11 @@ impl Header {
     }
 
     /// The first content of `state` before the table.
-    pub(crate) fn first_bytes(&self, name: &str, phase: StageRecord, tail: Mark, level: Durability) -> Vec<u8> {
+    pub(crate) fn first_bytes(&self, name: &str, stage: StageRecord, tail: Mark, level: Durability) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_SIZE];
         let mut put = |at: u64, part: &[u8]| bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
         put(0, &self.encode());
-        put(STAGE_AT, &phase.encode());
+        put(STAGE_AT, &stage.encode());
         put(TAIL_AT, &tail.encode());
         put(REWRITE_AT, &Progress { number: NEVER_BEGUN, ..Progress::default() }.encode());
         put(LEVEL_AT, &[level as u8]);
@@ -149,8 +149,8 @@ mod tests {
     }
 
     fn head(header: &Header) -> [u8; HEAD_SIZE] {
-        let phase = StageRecord { stage: Stage::Receiving, crc32c: 0, tag: Tag::from_number(0), grid_is_void: false };
-        let bytes = header.first_bytes("", phase, Mark { value: 0, tag: Tag::from_number(0) }, Durability::Process);
+        let stage = StageRecord { stage: Stage::Receiving, crc32c: 0, tag: Tag::from_number(0), grid_is_void: false };
+        let bytes = header.first_bytes("", stage, Mark { value: 0, tag: Tag::from_number(0) }, Durability::Process);
         bytes.try_into().unwrap()
     }
 
