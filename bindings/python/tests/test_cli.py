@@ -90,6 +90,14 @@ def test_cleanup_goes_by_age_and_can_only_tell(store: cu.Store, root: Path) -> N
     os.utime(root / young, (0, 0))
     assert answer(*arguments, "--finished", "100000w")["removed"] == []
     assert "1 removed" in cli(*arguments).stdout
+    # An age of nothing is an age.
+    done, taken = send(store, PARTS, [0, 1, 2]), send(store, PARTS, [0, 1, 2])
+    store.get(done)
+    store.move_to(taken, root.parent / "taken")
+    kept = ["cleanup", root, "--older-than", "2d", "--dry-run"]
+    assert answer(*kept)["removed"] == []
+    assert [each["uid"] for each in answer(*kept, "--finished", "0s")["removed"]] == [done]
+    assert [each["uid"] for each in answer(*kept, "--gone", "0s")["removed"]] == [taken]
     for bad in ("2", "d", "-1d", "2y", "9" * 30 + "d"):
         assert "age" in cli("cleanup", root, "--older-than", bad, status=2).stderr
     cli("cleanup", root, status=2)

@@ -157,7 +157,11 @@ def cleanup(
         # What a dry run shows stays, so it has to show all at once.
         most = 2**63 - 1 if dry_run else 1000
         cleaned = store.cleanup(
-            older_than, finished=finished or ..., gone=gone or ..., max_removals=most, dry_run=dry_run
+            older_than,
+            finished=... if finished is None else finished,
+            gone=... if gone is None else gone,
+            max_removals=most,
+            dry_run=dry_run,
         )
         removed += cleaned.removed
         failed_count = max(failed_count, cleaned.failed_count)
