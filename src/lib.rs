@@ -45,8 +45,3 @@ pub use local::calls::list::List;
 #[cfg(feature = "test-hooks")]
 pub use local::files::test_hooks;
 pub use store::Store;
-
-/// Its Rust example is compiled as a test of the documentation.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

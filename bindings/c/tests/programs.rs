@@ -100,15 +100,15 @@ fn the_headers_examples_work() {
 /// So is what the documents show.
 #[test]
 fn the_documents_examples_work() {
-    for (document, language, dialect, count) in [
+    for (page, language, dialect, count) in [
         ("README.md", "c", Dialect::C11, 1),
         ("docs/c.md", "c", Dialect::C11, 1),
         ("docs/c.md", "cpp", Dialect::Cpp17, 2),
     ] {
-        let text = fs::read_to_string(root().join(document)).unwrap();
+        let text = fs::read_to_string(root().join(page)).unwrap();
         let blocks: Vec<&str> =
             text.split("\n```").filter_map(|part| part.strip_prefix(language)?.strip_prefix('\n')).collect();
-        assert_eq!(blocks.len(), count, "{document}: {language}");
+        assert_eq!(blocks.len(), count, "{page}: {language}");
         for block in blocks {
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("example").with_extension(language);
