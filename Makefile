@@ -93,7 +93,8 @@ $(VENV)/.made: requirements-dev.txt
 
 $(VENV)/.wheel: $(VENV)/.made $(WHEEL_SOURCES)
 	rm -rf build/wheels
-	$(BIN)/python -m maturin build --release --quiet -m bindings/python/Cargo.toml -i $(BIN)/python -o build/wheels
+	$(BIN)/python -m maturin build --release --locked --quiet -m bindings/python/Cargo.toml -i $(BIN)/python \
+		-o build/wheels
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall build/wheels/*.whl
 	touch $@
 
