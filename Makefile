@@ -203,9 +203,12 @@ fuzz: ## hostile bytes, FUZZ_SECONDS= for each target; needs a nightly Rust and 
 		$(CARGO) +nightly fuzz run --fuzz-dir fuzz $$target fuzz/corpus/$$target tests/corpus/$$target -- \
 		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=1024 -timeout=30 -dict=fuzz/words.dict || exit; done
 
+dist: ## the packages of a release, into build/dist; see packaging/README.md
+	PYTHON=$(PYTHON) packaging/dist.sh
+
 clean: ## remove what was built
 	rm -rf target build $(VENV)
 
 .PHONY: test-kernels fuzz storm storm-thin power-cuts wheel demo test test-rust test-c test-python test-gws test-uwsgi test-ts
-.PHONY: check clean
+.PHONY: check clean dist
 .PHONY: help build install uninstall header asan tsan valgrind abi bench bench-smoke bench-compare bench-plots bench-http
