@@ -32,7 +32,8 @@ sdist() {
     maturin sdist -m bindings/python/Cargo.toml -o "$out"
     rm -rf "$work/source"
     mkdir "$work/source"
-    tar -xf "$out/chunked_upload-$version.tar.gz" -C "$work/source" --strip-components=1
+    # --touch: the sdist has fixed times, by which cargo would take changed sources for built ones.
+    tar -xf "$out/chunked_upload-$version.tar.gz" -C "$work/source" --strip-components=1 --touch
 }
 
 # wheel TARGET: from the sdist, so that the wheel has what the sdist has, licences included.
