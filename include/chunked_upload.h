@@ -618,7 +618,7 @@ upload_result upload_options_set_prefix(struct upload_options *options,
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_dir_mode(struct upload_options *options,
-                                          uint32_t mode);
+                                          uint32_t dir_mode);
 
 /**
  * Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600. The file
@@ -626,7 +626,7 @@ upload_result upload_options_set_dir_mode(struct upload_options *options,
  */
 UPLOAD_MUST_USE
 upload_result upload_options_set_file_mode(struct upload_options *options,
-                                           uint32_t mode);
+                                           uint32_t file_mode);
 
 /**
  * Tells once more what the setter returned that was last called for these options, this time with an error

@@ -52,3 +52,19 @@ fn named_in(message: &str) -> Option<&'static str> {
     let mut words = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.find_map(|word| CHECKED_BY_THE_ENGINE.into_iter().find(|&name| name == word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_has_each_name() {
+        let header = include_str!("../../../include/chunked_upload.h");
+        for name in CHECKED_BY_THE_ENGINE {
+            let declared = [";", ",", ")"]
+                .iter()
+                .any(|end| [" ", "*"].iter().any(|before| header.contains(&format!("{before}{name}{end}"))));
+            assert!(declared, "{name} is neither a parameter nor a member");
+        }
+    }
+}

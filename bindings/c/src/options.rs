@@ -164,16 +164,16 @@ pub unsafe extern "C" fn upload_options_set_prefix(
 /// Permissions of directories, whatever the umask; must include 0700, and only bits of 07777. Default 0700.
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_options, mode: u32) -> upload_result {
-    put(options, mode, |options| &mut options.dir_mode)
+pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_options, dir_mode: u32) -> upload_result {
+    put(options, dir_mode, |options| &mut options.dir_mode)
 }
 
 /// Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600. The file
 /// state, on which the locks are, gets no read permission without write: who can read it can hold up its writers.
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn upload_options_set_file_mode(options: *mut upload_options, mode: u32) -> upload_result {
-    put(options, mode, |options| &mut options.file_mode)
+pub unsafe extern "C" fn upload_options_set_file_mode(options: *mut upload_options, file_mode: u32) -> upload_result {
+    put(options, file_mode, |options| &mut options.file_mode)
 }
 
 /// Tells once more what the setter returned that was last called for these options, this time with an error
