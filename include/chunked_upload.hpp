@@ -82,7 +82,11 @@ public:
     /* Takes over the object, which may be NULL. */
     error(upload_result code, upload_error *facts) : error(code, detail::owner<upload_error>(facts)) {}
 
-    error(upload_result code, const std::string &message) : std::runtime_error(message), code_(code) {}
+    /* The parameter, which may be NULL, must be static. */
+    error(upload_result code, const std::string &message, const char *parameter = nullptr)
+        : std::runtime_error(message), code_(code), parameter_(parameter)
+    {
+    }
 
     upload_result code() const noexcept { return code_; }
     /* The name of the code: what a server's clients may see. */
@@ -92,7 +96,7 @@ public:
     int http_status() const noexcept { return upload_result_http_status(code_); }
 
     /* UPLOAD_INVALID_ARGUMENT: what was refused. */
-    std::string parameter() const { return detail::text(upload_error_parameter(facts_.get())); }
+    std::string parameter() const { return detail::text(facts_ ? upload_error_parameter(facts_.get()) : parameter_); }
 
     /* UPLOAD_IO and UPLOAD_NO_SPACE. The path may hold the whole uid, which is a secret. */
     int os_errno() const noexcept { return upload_error_os_errno(facts_.get()); }
@@ -118,6 +122,7 @@ private:
 
     upload_result code_;
     std::shared_ptr<const upload_error> facts_;
+    const char *parameter_ = nullptr;
 };
 
 namespace detail {
@@ -142,11 +147,19 @@ owner<Handle> made(Function *function, Arguments... arguments)
 }
 
 /* A C string ends at its first NUL: a text with one inside must not pass for a shorter one. */
-inline const char *c_string(const std::string &text, upload_result otherwise, const char *message)
+inline const char *c_string(const std::string &text, const char *parameter)
 {
     if (text.find('\0') != std::string::npos)
-        throw error(otherwise, message);
+        throw error(UPLOAD_INVALID_ARGUMENT, parameter + std::string(" contains NUL"), parameter);
     return text.c_str();
+}
+
+/* A uid with a NUL cannot exist. */
+inline const char *c_uid(const std::string &uid)
+{
+    if (uid.find('\0') != std::string::npos)
+        throw error(UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
+    return uid.c_str();
 }
 
 } // namespace detail
@@ -297,10 +310,10 @@ inline std::chrono::system_clock::time_point time(std::int64_t seconds)
     return std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
 }
 
-inline std::uint64_t age(const std::optional<std::chrono::seconds> &age)
+inline std::uint64_t age(const std::optional<std::chrono::seconds> &age, const char *parameter)
 {
     if (age && age->count() < 0)
-        throw error(UPLOAD_INVALID_ARGUMENT, "an age is negative");
+        throw error(UPLOAD_INVALID_ARGUMENT, parameter + std::string(" is negative"), parameter);
     if (!age)
         return UPLOAD_KEEP;
     return age->count() == 0 ? UPLOAD_ANY_AGE : static_cast<std::uint64_t>(age->count());
@@ -343,8 +356,7 @@ public:
     }
     options &prefix(const std::string &text)
     {
-        return set(upload_options_set_prefix,
-                   detail::c_string(text, UPLOAD_INVALID_ARGUMENT, "prefix contains NUL"));
+        return set(upload_options_set_prefix, detail::c_string(text, "prefix"));
     }
     options &dir_mode(std::uint32_t mode) { return set(upload_options_set_dir_mode, mode); }
     options &file_mode(std::uint32_t mode) { return set(upload_options_set_file_mode, mode); }
@@ -473,8 +485,8 @@ public:
     receipt handle_chunk(const chunk &chunk) const
     {
         upload_chunk raw = UPLOAD_CHUNK_INIT;
-        raw.upload_uid = detail::c_string(chunk.upload_uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
-        raw.file_name = detail::c_string(chunk.file_name, UPLOAD_INVALID_ARGUMENT, "file_name contains NUL");
+        raw.upload_uid = detail::c_uid(chunk.upload_uid);
+        raw.file_name = detail::c_string(chunk.file_name, "file_name");
         raw.total_size = chunk.total_size;
         raw.chunk_number = chunk.chunk_number;
         raw.chunk_count = chunk.chunk_count;
@@ -482,8 +494,8 @@ public:
         raw.content_size = chunk.content.size();
         raw.upload_key = chunk.upload_key.data();
         raw.upload_key_size = chunk.upload_key.size();
-        raw.checksum = detail::c_string(chunk.checksum, UPLOAD_INVALID_ARGUMENT, "checksum contains NUL");
-        raw.file_digest = detail::c_string(chunk.file_digest, UPLOAD_INVALID_ARGUMENT, "file_digest contains NUL");
+        raw.checksum = detail::c_string(chunk.checksum, "checksum");
+        raw.file_digest = detail::c_string(chunk.file_digest, "file_digest");
         upload_receipt answer = UPLOAD_RECEIPT_INIT;
         detail::call(upload_handle_chunk, native_handle(), &raw, &answer);
         return receipt{answer.upload_uid, answer.received_all != 0};
@@ -492,7 +504,8 @@ public:
     /* The assembled file of an upload; see upload_get. */
     finished get(const std::string &uid) const
     {
-        return finished::adopt(detail::made<upload_finished>(upload_get, native_handle(), c_uid(uid)).release());
+        auto file = detail::made<upload_finished>(upload_get, native_handle(), detail::c_uid(uid));
+        return finished::adopt(file.release());
     }
 
     /* A view bound to an owner; see upload_store_for_owner. */
@@ -513,7 +526,8 @@ public:
     /* What is known of an upload, with the chunks that are missing from from_chunk on; see upload_inspect. */
     inspection inspect(const std::string &uid, std::uint64_t from_chunk = 0) const
     {
-        const auto answer = detail::made<upload_inspection>(upload_inspect, native_handle(), c_uid(uid), from_chunk);
+        const char *c_uid = detail::c_uid(uid);
+        const auto answer = detail::made<upload_inspection>(upload_inspect, native_handle(), c_uid, from_chunk);
         const upload_inspection *raw = answer.get();
         inspection seen;
         seen.uid = detail::text(upload_inspection_uid(raw));
@@ -534,7 +548,7 @@ public:
     /* Reads what is stored again; see upload_verify. */
     verification verify(const std::string &uid) const
     {
-        const auto answer = detail::made<upload_verification>(upload_verify, native_handle(), c_uid(uid));
+        const auto answer = detail::made<upload_verification>(upload_verify, native_handle(), detail::c_uid(uid));
         const upload_verification *raw = answer.get();
         verification found;
         found.phase = static_cast<phase>(upload_verification_phase(raw));
@@ -548,24 +562,25 @@ public:
     /* Puts the assembled file at its place; see upload_move_to. */
     finished move_to(const std::string &uid, const std::string &destination, bool overwrite = false) const
     {
-        const char *c_path = detail::c_string(destination, UPLOAD_INVALID_ARGUMENT, "destination contains NUL");
-        auto file = detail::made<upload_finished>(upload_move_to, native_handle(), c_uid(uid), c_path, overwrite ? 1 : 0);
+        const char *c_path = detail::c_string(destination, "destination");
+        const char *c_uid = detail::c_uid(uid);
+        auto file = detail::made<upload_finished>(upload_move_to, native_handle(), c_uid, c_path, overwrite ? 1 : 0);
         return finished::adopt(file.release());
     }
 
     /* Removes an upload, whatever it is; see upload_remove. */
     void remove(const std::string &uid) const
     {
-        detail::call(upload_remove, native_handle(), c_uid(uid));
+        detail::call(upload_remove, native_handle(), detail::c_uid(uid));
     }
 
     /* Removes what nobody has used for long; see upload_cleanup. */
     cleaned cleanup(const expiry &what) const
     {
         upload_expiry raw = UPLOAD_EXPIRY_INIT;
-        raw.unfinished_age = detail::age(what.unfinished);
-        raw.finished_age = detail::age(what.finished);
-        raw.gone_age = detail::age(what.gone);
+        raw.unfinished_age = detail::age(what.unfinished, "unfinished_age");
+        raw.finished_age = detail::age(what.finished, "finished_age");
+        raw.gone_age = detail::age(what.gone, "gone_age");
         raw.max_removals = what.max_removals;
         raw.dry_run = what.dry_run ? 1 : 0;
         upload_cleaned answer = UPLOAD_CLEANED_INIT;
@@ -582,22 +597,17 @@ public:
 private:
     explicit store(upload_store *handle) noexcept : handle_(handle) {}
 
-    static const char *c_uid(const std::string &uid)
-    {
-        return detail::c_string(uid, UPLOAD_NOT_FOUND, "upload not found: a uid with NUL");
-    }
-
     /* NULL would mean the default options: limits must not vanish with a move. */
     static const upload_options *checked(const options &with)
     {
         if (with.native_handle() == nullptr)
-            throw error(UPLOAD_INVALID_ARGUMENT, "options were moved from");
+            throw error(UPLOAD_INVALID_ARGUMENT, "options were moved from", "options");
         return with.native_handle();
     }
 
     store(const std::string &path, const upload_options *with)
         : handle_(detail::made<upload_store>(
-              upload_store_open, detail::c_string(path, UPLOAD_INVALID_ARGUMENT, "path contains NUL"), with))
+              upload_store_open, detail::c_string(path, "path"), with))
     {
     }
 

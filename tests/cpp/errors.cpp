@@ -3,10 +3,12 @@
 #include "check.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <filesystem>
 #include <string_view>
+#include <utility>
 
 namespace cu = chunked_upload;
 
@@ -50,13 +52,20 @@ static void check_arguments(const cu::store &store, const std::string &directory
     const std::string nul("a\0b", 3);
     cu::chunk chunk = chunk_of("", 3, 0, 1, "abc");
     chunk.file_name = nul;
-    failure(UPLOAD_INVALID_ARGUMENT, [&] { store.handle_chunk(chunk); });
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { store.handle_chunk(chunk); }).parameter() == "file_name");
     chunk = chunk_of(std::string(1, '\0'), 3, 0, 1, "abc");
     failure(UPLOAD_NOT_FOUND, [&] { store.handle_chunk(chunk); });
     const std::string uid = store.handle_chunk(chunk_of("", 3, 0, 1, "abc")).upload_uid;
     failure(UPLOAD_NOT_FOUND, [&] { store.get(uid + nul); });
-    failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::store(directory + nul); });
-    failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::options().prefix(nul); });
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::store(directory + nul); }).parameter() == "path");
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::options().prefix(nul); }).parameter() == "prefix");
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { store.move_to(uid, nul); }).parameter() == "destination");
+    cu::expiry negative;
+    negative.gone = std::chrono::seconds(-1);
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { store.cleanup(negative); }).parameter() == "gone_age");
+    cu::options moved;
+    const cu::options taken = std::move(moved);
+    CHECK(failure(UPLOAD_INVALID_ARGUMENT, [&] { cu::store(directory, moved); }).parameter() == "options");
     CHECK(failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().prefix("a/b"); }).parameter() == "prefix");
     const cu::error refused =
         failure(UPLOAD_INVALID_ARGUMENT, [] { cu::options().durability(static_cast<cu::durability>(3)); });
