@@ -10,9 +10,9 @@ userland=bookworm
 releases=${*:-bookworm bullseye}
 modules="virtio_pci virtio_blk ext4 loop xfs btrfs f2fs overlay crc32c_generic crc32c_intel"
 # Minutes without KVM, and little in them that depends on the kernel's age. ONLY=thin_disk runs those of a file.
-left_out="crash_points:: power_loss:: power_cuts:: model:: hostile:: forks:: races:: budget:: steps:: integrity:: every_call::
-    verdict:: write_back:: planted:: thin_disk:: thin_uploads:: whatever_was_sent_before after_kills one_place_for_two_chunks
-    between_many_small_ones"
+left_out="crash_points:: power_loss:: power_cuts:: handover:: shutdown:: model:: hostile:: forks:: races:: budget:: steps::
+    integrity:: every_call:: verdict:: write_back:: planted:: thin_disk:: thin_uploads:: whatever_was_sent_before
+    after_kills one_place_for_two_chunks between_many_small_ones"
 # No kernel here has FUSE.
 skipped=on_fuse
 [ -n "${ONLY:-}" ] || skipped+=" $left_out"
