@@ -13,72 +13,75 @@ use crate::store::upload_store;
 use crate::versioned::Versioned;
 use crate::{args, boundary, versioned};
 
-/// Room for a uid with its NUL, in this and all later versions: a uid is always shorter than this.
-/// How long exactly, and of which characters, may change.
+/// The size of a buffer for a uid with its NUL, in this and all later versions. A uid is always shorter. Its
+/// exact length and its characters may change.
 pub const UPLOAD_UID_SIZE: usize = 64;
 
-/// One chunk of a file, as it came from the client. Start with UPLOAD_CHUNK_INIT and set the members:
-/// zero always means that something is absent. The library reads the struct and what it points to
-/// during the call only and changes nothing.
+/// One chunk of a file, as it came from the client. Start with UPLOAD_CHUNK_INIT and set the members. Zero
+/// always means that a value is absent. The library reads the struct and the data it points to only during the
+/// call, and changes nothing.
 ///
-/// Later versions append members. struct_size tells the library how many of them the program knows. An
-/// older library accepts a larger struct if the part it does not know is zero, and otherwise answers
-/// UPLOAD_INVALID_ARGUMENT, so that nothing asked for is ever silently ignored.
+/// Later versions append members. struct_size tells the library which members the program knows. An older
+/// library accepts a larger struct if the part it does not know is zero. Otherwise it returns
+/// UPLOAD_INVALID_ARGUMENT, so that it never silently ignores a request.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct upload_chunk {
     /// sizeof(upload_chunk), which UPLOAD_CHUNK_INIT sets.
     pub struct_size: usize,
-    /// NULL or "" starts an upload. For further chunks, what the first one's receipt says.
+    /// NULL or "" starts an upload. Further chunks need the uid from the first receipt.
     pub upload_uid: *const c_char,
-    /// The client's name for the file, UTF-8, at most 4096 bytes; kept word for word, and never used
-    /// in a path. That of the first chunk stands. May be NULL.
+    /// The client's name for the file: UTF-8, at most 4096 bytes. The library keeps the name of the first chunk
+    /// unchanged and never uses it in a path. May be NULL.
     pub file_name: *const c_char,
-    /// Bytes of the whole file; the same in every chunk of an upload. At most 2^63 - 1.
+    /// The size of the whole file in bytes, at most 2^63 - 1. It is the same in every chunk of an upload.
     pub total_size: u64,
-    /// Which chunk this is, counted from 0.
+    /// The number of this chunk, counted from 0.
     pub chunk_number: u64,
-    /// How many chunks there are, at least 1, at most 2^63 - 1; the same in every chunk of an upload.
+    /// The number of chunks, 1 to 2^63 - 1. It is the same in every chunk of an upload.
     pub chunk_count: u64,
     /// The bytes of this chunk. May be NULL if content_size is 0.
     pub content: *const c_void,
-    /// How many bytes that are. Best all equal but for the last chunk; any other sizes are accepted, if
-    /// they can add up: at most total_size, and just that if there is one chunk only.
+    /// The number of bytes in content. Make all chunks the same size except the last. Other sizes are accepted
+    /// if they can add up: no chunk may have more than total_size bytes, and an only chunk must have total_size
+    /// bytes.
     pub content_size: usize,
-    /// A name for the upload that the client made, any bytes, in place of a uid; of no effect when there
-    /// is an upload_uid. Chunks with the same key join one upload, whichever comes first and however often
-    /// it is sent, and the receipt tells its uid. At most 256 bytes, with an upload_uid too; without an
-    /// owner of the store at least 16 unguessable bytes. NULL for none. Since 0.2.
+    /// A name for the upload that the client made, as any bytes. It replaces the uid, and is ignored if there
+    /// is an upload_uid. Chunks with the same key join one upload, in any order and however often they are
+    /// sent. The receipt gives the uid of that upload. A key has at most 256 bytes, even if it is ignored.
+    /// Without an owner, a key needs at least 16 unguessable bytes. NULL for none. Since 0.2.
     pub upload_key: *const c_void,
-    /// How many bytes that are; 0 for none.
+    /// The number of bytes in upload_key; 0 for none.
     pub upload_key_size: usize,
-    /// Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:"
-    /// or "sha-256=:...:", base64 between the colons, or both with a comma. Unknown algorithms are ignored if a
-    /// known one is present. A value with only unknown ones is UPLOAD_INVALID_ARGUMENT: decide before the call
-    /// what to do with such a request. If the content has another checksum, the chunk is
-    /// UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for none. Since 0.2.
+    /// Checksums of the content, written as in the header field Content-Digest (RFC 9530): "crc32c=:...:",
+    /// "sha-256=:...:", or both with a comma between them. The value between the colons is base64. A crc32c has
+    /// four bytes, the highest first. Unknown algorithms are ignored if a known one is present. A value with
+    /// only unknown ones is UPLOAD_INVALID_ARGUMENT: decide before the call how to answer such a request. If
+    /// the content does not match, the chunk is UPLOAD_CHECKSUM_MISMATCH and nothing is stored. NULL or "" for
+    /// none. Since 0.2.
     pub checksum: *const c_char,
-    /// A checksum of the whole file, in the same way, as in Repr-Digest. Compared when the upload is
-    /// finished: if the file has another, upload_get is UPLOAD_CHECKSUM_MISMATCH, the upload stays open, and
-    /// chunks that are sent again can repair it. That of the first chunk stands; later ones may leave
-    /// it out or repeat it, and with another, or one where the first had none, they are UPLOAD_CONFLICT.
-    /// NULL or "" for none. Since 0.2.
+    /// Checksums of the whole file, written as for checksum, as in the header field Repr-Digest. They are
+    /// compared when the upload is finished. If the file does not match, upload_get is
+    /// UPLOAD_CHECKSUM_MISMATCH. The upload then stays open, and chunks that are sent again can repair it. The
+    /// value of the first chunk counts. Later chunks repeat it or leave it out. A later chunk with another
+    /// value, or with a value that the first chunk did not have, is UPLOAD_CONFLICT. NULL or "" for none. Since
+    /// 0.2.
     pub file_digest: *const c_char,
 }
 
-/// The answer to an accepted chunk. Start with UPLOAD_RECEIPT_INIT. Written on success only, so one
-/// receipt can be passed to all chunks of an upload, and upload_chunk.upload_uid may point into it.
+/// The answer to an accepted chunk. Start with UPLOAD_RECEIPT_INIT. It is written on success only. So one
+/// receipt can serve all chunks of an upload, and upload_chunk.upload_uid may point into it.
 ///
-/// Later versions append members. The library writes those that both it and, by struct_size, the program
-/// know; the rest and struct_size it leaves alone.
+/// Later versions append members. The library writes the members that it knows and that struct_size covers. It
+/// does not change the other bytes or struct_size.
 #[repr(C)]
 pub struct upload_receipt {
     /// sizeof(upload_receipt), which UPLOAD_RECEIPT_INIT sets.
     pub struct_size: usize,
-    /// The uid of the upload, NUL-terminated. It is a secret between this program and the client.
+    /// The uid of the upload, NUL-terminated. Only this program and the client should know it.
     pub upload_uid: [c_char; UPLOAD_UID_SIZE],
-    /// 1 if all chunks are there, as far as this call can tell, otherwise 0. A hint, for clients that
-    /// send no signal of their own when they are done: upload_get decides.
+    /// 1 if this call found that all chunks are there, otherwise 0. This is a hint for clients that do not
+    /// signal the end of their upload. upload_get decides.
     pub received_all: i32,
 }
 
@@ -110,18 +113,19 @@ unsafe impl Versioned for upload_chunk {}
 const CHUNK_MIN: usize = 64;
 const RECEIPT_MIN: usize = 80;
 
-/// Receives one chunk. When it returns UPLOAD_OK, the chunk is kept, as safely as the store's durability
-/// says, and the receipt tells which upload it belongs to.
+/// Receives one chunk. After UPLOAD_OK the chunk is kept, with the durability of the store, and the receipt
+/// gives the uid of its upload.
 ///
-/// Chunks may come in any order, several at once, from any thread, process or connection, and more than
-/// once: the same bytes again change nothing. Other bytes for a chunk replace it, as long as the upload is
-/// not finished. A first chunk that is refused leaves no upload.
+/// Chunks may come in any order, several at once, from any thread, process or connection, and more than once.
+/// The same bytes again change nothing. Other bytes replace the chunk, until the upload is finished. A refused
+/// first chunk leaves no upload.
 ///
-/// A body that was cut short replaces a good chunk, too: the library cannot tell it from a smaller chunk. Compare
-/// the number of bytes that arrived with Content-Length before the call, or pass a checksum.
+/// A body that was cut short also replaces a good chunk: the library cannot distinguish it from a smaller
+/// chunk. Before the call, compare the number of received bytes with Content-Length, or pass a checksum.
 ///
-/// Fails with any result but UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH; UPLOAD_INVALID_ARGUMENT also if
-/// store, chunk or receipt is NULL or a struct_size is smaller than in the first release of this library.
+/// Fails with any result except UPLOAD_INCOMPLETE and UPLOAD_SIZE_MISMATCH. UPLOAD_INVALID_ARGUMENT also means
+/// that store, chunk or receipt is NULL, or that a struct_size is wrong: smaller than in the first release,
+/// within a member, or above 4096 for the chunk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_handle_chunk(

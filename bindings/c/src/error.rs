@@ -9,8 +9,9 @@ use crate::failure::Failure;
 use crate::handle::{self, Handle, ask};
 use crate::result::upload_result;
 
-/// Why a call failed. It may be shared between threads and may outlive the store. The functions below answer
-/// for every error: NULL or 0 where a fact does not apply to it, and also when they are asked about NULL.
+/// The reason for a failure. Threads may share it, and it may outlive the store. The functions below accept
+/// every error. They return NULL or 0 if a fact does not apply or error is NULL. upload_error_message never
+/// returns NULL.
 pub struct upload_error {
     _private: [u8; 0],
 }
@@ -83,15 +84,15 @@ fn c_string(mut bytes: Vec<u8>) -> CString {
     CStr::from_bytes_until_nul(&bytes).unwrap_or_default().to_owned()
 }
 
-/// What the call returned; UPLOAD_OK for NULL.
+/// The result that the call returned, or UPLOAD_OK if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_code(error: *const upload_error) -> upload_result {
     ask(error, upload_result::UPLOAD_OK, |facts| facts.code)
 }
 
-/// A sentence in English, UTF-8, for logs; "" for NULL, and never NULL itself. It names figures and the
-/// first eight digits of the uid, quotes what the client sent with odd characters escaped, and holds no
-/// content. It may change from version to version; show clients the name of the result instead.
+/// A sentence in English, UTF-8, for logs. It is never NULL; it is "" if error is NULL. It contains numbers and
+/// the first eight digits of the uid. It quotes text from the client with unusual characters escaped. It never
+/// contains content. Later versions may change it; show clients the name of the result instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_message(error: *const upload_error) -> *const c_char {
     ask(error, c"".as_ptr(), |facts| facts.message.as_ptr())
@@ -103,35 +104,34 @@ pub unsafe extern "C" fn upload_error_os_errno(error: *const upload_error) -> i3
     ask(error, 0, |facts| facts.os_errno)
 }
 
-/// UPLOAD_IO and UPLOAD_NO_SPACE: the path concerned. It may contain the whole uid.
+/// UPLOAD_IO and UPLOAD_NO_SPACE: the path of the file or directory. It may contain the whole uid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_path(error: *const upload_error) -> *const c_char {
     ask(error, std::ptr::null(), |facts| facts.path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()))
 }
 
-/// UPLOAD_INVALID_ARGUMENT: the name of the parameter that was refused, or of the member of the struct that a
-/// parameter points to, as in this header; NULL if it is not known. Of two that contradict each other it is
-/// one. Since 0.2.
+/// UPLOAD_INVALID_ARGUMENT: the name of the refused parameter, or of the refused member of a struct, as in this
+/// header. NULL if it is not known. A wrong size of a buffer names its pointer, and a wrong struct_size the
+/// parameter that points to the struct. If two values contradict each other, it names one of them. Since 0.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_parameter(error: *const upload_error) -> *const c_char {
     ask(error, std::ptr::null(), |facts| facts.parameter.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()))
 }
 
-/// UPLOAD_INCOMPLETE: how many chunks are missing.
+/// UPLOAD_INCOMPLETE: the number of missing chunks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_missing_count(error: *const upload_error) -> u64 {
     ask(error, 0, |facts| facts.missing_count)
 }
 
-/// UPLOAD_INCOMPLETE: the number of the first chunk that is missing.
+/// UPLOAD_INCOMPLETE: the number of the first missing chunk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_first_missing(error: *const upload_error) -> u64 {
     ask(error, 0, |facts| facts.first_missing)
 }
 
-/// UPLOAD_LIMIT_EXCEEDED: the name of the limit: "max_total_size", "max_chunk_count", "max_store_size" or
-/// "max_uploads", as in the options, or "data_size", which is twice the declared size. Later versions may
-/// have more.
+/// UPLOAD_LIMIT_EXCEEDED: the name of the limit. "max_total_size", "max_chunk_count", "max_store_size" and
+/// "max_uploads" are options. "data_size" is twice the declared size. Later versions may add limits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_limit(error: *const upload_error) -> *const c_char {
     ask(error, std::ptr::null(), |facts| facts.limit.as_ref().map_or(std::ptr::null(), |limit| limit.as_ptr()))
@@ -143,19 +143,19 @@ pub unsafe extern "C" fn upload_error_limit_value(error: *const upload_error) ->
     ask(error, 0, |facts| facts.limit_value)
 }
 
-/// UPLOAD_SIZE_MISMATCH: how many bytes the chunks have together.
+/// UPLOAD_SIZE_MISMATCH: the sum of the sizes of the chunks, in bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_received_size(error: *const upload_error) -> u64 {
     ask(error, 0, |facts| facts.received_size)
 }
 
-/// UPLOAD_SIZE_MISMATCH: the total_size with which the upload was started.
+/// UPLOAD_SIZE_MISMATCH: the total_size of the upload's first chunk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_declared_size(error: *const upload_error) -> u64 {
     ask(error, 0, |facts| facts.declared_size)
 }
 
-/// Frees the error, and the strings that were asked of it. NULL is allowed.
+/// Frees the error and its strings. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_error_free(error: *mut upload_error) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.

@@ -14,50 +14,53 @@ use crate::store::upload_store;
 use crate::versioned::Versioned;
 use crate::{args, boundary, versioned};
 
-/// An age that no upload reaches; 0 means the same.
+/// An age that no upload reaches. 0 has the same meaning.
 pub const UPLOAD_KEEP: u64 = u64::MAX;
-/// An age that every upload has reached: remove them at once.
+/// An age that every upload has reached: upload_cleanup removes uploads at once.
 pub const UPLOAD_ANY_AGE: u64 = u64::MAX - 1;
 
-/// What upload_cleanup is to remove: uploads without activity for at least an age, in seconds, by what
-/// they are. An age of 0 keeps them. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set the ages
-/// you mean. Later versions append members, as to upload_chunk.
+/// The ages at which upload_cleanup removes uploads. An age is the time since the last activity, in seconds; 0
+/// and UPLOAD_KEEP keep the uploads. Start with UPLOAD_EXPIRY_INIT, which keeps everything, and set ages. A
+/// struct of zeros with its struct_size also keeps everything. Later versions append members, as to
+/// upload_chunk.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct upload_expiry {
     /// sizeof(upload_expiry), which UPLOAD_EXPIRY_INIT sets.
     pub struct_size: usize,
-    /// Of uploads that are not finished, and of what crashes left.
+    /// The age for unfinished uploads, and for files that crashes left.
     pub unfinished_age: u64,
-    /// Of finished uploads whose file was not taken.
+    /// The age for finished uploads whose file was not taken.
     pub finished_age: u64,
-    /// Of the records of uploads whose file was taken. As long as such a record is there, a late chunk is
-    /// UPLOAD_GONE; afterwards UPLOAD_NOT_FOUND or, with an upload_key, the beginning of a new upload.
+    /// The age for the records of uploads whose file was taken. While the record exists, a late chunk is
+    /// UPLOAD_GONE. After its removal a late chunk is UPLOAD_NOT_FOUND; with an upload_key it begins a new
+    /// upload.
     pub gone_age: u64,
-    /// How many uploads to remove at the most in this call; 0 means 1000.
+    /// The most uploads that this call removes; 0 means 1000.
     pub max_removals: u64,
-    /// 1: tell only what would be removed. 0: remove it.
+    /// 1: count the uploads, but remove nothing. 0: remove them.
     pub dry_run: i32,
 }
 
-/// What upload_cleanup removed, or with dry_run would have. Start with UPLOAD_CLEANED_INIT. Later versions
-/// append members, as to upload_receipt.
+/// The uploads that upload_cleanup removed, or would have removed without dry_run. Start with
+/// UPLOAD_CLEANED_INIT. Later versions append members, as to upload_receipt.
 #[repr(C)]
 pub struct upload_cleaned {
     /// sizeof(upload_cleaned), which UPLOAD_CLEANED_INIT sets.
     pub struct_size: usize,
-    /// Uploads that were not finished.
+    /// The number of unfinished uploads.
     pub unfinished: u64,
-    /// Finished uploads.
+    /// The number of finished uploads.
     pub finished: u64,
-    /// Records of uploads whose file was taken.
+    /// The number of records of uploads whose file was taken.
     pub gone: u64,
-    /// What crashes left: whatever has an upload's name but is none.
+    /// The number of entries that crashes left: entries with the name of an upload that are not uploads.
     pub leftovers: u64,
-    /// How many are old enough but could not be removed. Uploads that were removed count, too, if a file
-    /// .upload-*.part stays where upload_move_to had begun to copy them to another file system.
+    /// The number of uploads that are old enough but could not be removed. A removed upload also counts here if
+    /// a file .upload-*.part stays where upload_move_to had begun to copy it to another file system.
     pub failed: u64,
-    /// 1 if max_removals was reached before all was looked at: another call may find more.
+    /// 1 if max_removals was reached before the end of the store: another call may find more uploads. Otherwise
+    /// 0.
     pub more: i32,
 }
 
@@ -84,15 +87,15 @@ unsafe impl Versioned for upload_expiry {}
 const EXPIRY_MIN: usize = 48;
 const CLEANED_MIN: usize = 56;
 
-/// Removes an upload with all that belongs to it, whatever its phase. Waits for calls that are working on it;
-/// calls that come later find nothing. A chunk that comes later with the same upload_key begins a new upload.
+/// Removes an upload with all its files, in any phase. Waits for calls that use the upload; later calls return
+/// UPLOAD_NOT_FOUND. A later chunk with the same upload_key begins a new upload.
 ///
-/// An upload that is damaged so that it cannot be read (UPLOAD_IO with EBADMSG) is removed by upload_cleanup
-/// when it is old enough.
+/// If the records of an upload are damaged, this call fails with UPLOAD_IO and EBADMSG. upload_cleanup removes
+/// such an upload when it is old enough.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if store or uid is NULL, UPLOAD_INVALID_ARGUMENT. If UPLOAD_IO
-/// names a file .upload-*.part, the upload was removed, but this file stays: a copy to another file system
-/// that upload_move_to had begun.
+/// Fails with UPLOAD_NOT_FOUND or UPLOAD_IO. Fails with UPLOAD_INVALID_ARGUMENT if store or uid is NULL. If the
+/// path of UPLOAD_IO is a file .upload-*.part, the upload was removed, but this file stays. upload_move_to had
+/// begun it as a copy to another file system.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_remove(
@@ -111,14 +114,17 @@ pub unsafe extern "C" fn upload_remove(
     })
 }
 
-/// Removes uploads without activity for some time, and what crashes left; never one that a call is working
-/// on, in whatever process. Nothing does so by itself: call it now and then. It sees what the store sees: for
-/// the uploads of all owners open the store with upload_options_set_all_owners. If the time of an upload lies
-/// in the future, because the clock was set back, the upload ages from the first call on.
+/// Removes uploads without recent activity, and files that crashes left. It never removes an upload that a call
+/// in any process is using. The library does not call it: call it regularly. It removes only uploads that the
+/// store sees. To clean the uploads of all owners, open the store with upload_options_set_all_owners. If the
+/// clock was set back, the last activity of an upload may lie in the future. The upload then ages from the
+/// first call on.
 ///
-/// *cleaned, which may be NULL, is filled on success only. What could not be removed is counted there and is no
-/// failure. Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or
-/// expiry is NULL, dry_run is neither 0 nor 1, or a struct_size is wrong.
+/// *cleaned is written on success only; cleaned may be NULL. Uploads that could not be removed are counted
+/// there and are no failure.
+///
+/// Fails with UPLOAD_IO if the store cannot be read. Fails with UPLOAD_INVALID_ARGUMENT if store or expiry is
+/// NULL, dry_run is neither 0 nor 1, or a struct_size is wrong.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_cleanup(

@@ -12,8 +12,8 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// A finished upload. It may be shared between threads, keeps its values whatever happens to the file, and
-/// may outlive the store. The functions below answer NULL or 0 when they are asked about NULL.
+/// A finished upload. Threads may share it, and it may outlive the store. It keeps its values when the file
+/// changes or disappears. The functions below return NULL or 0 if finished is NULL.
 pub struct upload_finished {
     _private: [u8; 0],
 }
@@ -51,15 +51,15 @@ pub(crate) fn c_text(bytes: impl Into<Vec<u8>>) -> Result<CString> {
     Ok(CString::new(bytes).map_err(|_| Error::Internal("a NUL in a text".into()))?)
 }
 
-/// Asks for the assembled file of an upload and sets *finished, to be freed with upload_finished_free.
+/// Returns the assembled file of an upload: sets *finished. Free it with upload_finished_free.
 ///
-/// The first call that finds all chunks there finishes the upload; every further one, in any process,
-/// answers the same path, until the file is taken away. From then on the chunks are closed: the same
-/// bytes again are accepted, others are UPLOAD_CONFLICT.
+/// The first call that finds all chunks there finishes the upload. Every further call, in any process, returns
+/// the same path until the file is taken away. A finished upload accepts chunks with the same bytes; chunks
+/// with other bytes are UPLOAD_CONFLICT.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the
-/// file does not have its file_digest), UPLOAD_GONE, UPLOAD_IO, UPLOAD_NO_SPACE or, if one of store, uid and
-/// finished is NULL, UPLOAD_INVALID_ARGUMENT.
+/// Fails with UPLOAD_NOT_FOUND, UPLOAD_INCOMPLETE, UPLOAD_SIZE_MISMATCH, UPLOAD_CHECKSUM_MISMATCH (the file
+/// does not match its file_digest), UPLOAD_GONE, UPLOAD_IO or UPLOAD_NO_SPACE. Fails with
+/// UPLOAD_INVALID_ARGUMENT if store, uid or finished is NULL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_get(
@@ -81,28 +81,29 @@ pub unsafe extern "C" fn upload_get(
     })
 }
 
-/// Puts the assembled file at its permanent place, destination, finishing the upload if need be, and sets
-/// *finished, whose path is the destination, to be freed with upload_finished_free; finished may be NULL.
-/// From then on the upload is UPLOAD_GONE.
+/// Moves the assembled file to destination, its permanent place, and finishes the upload first if necessary.
+/// Sets *finished, whose path is the destination. Free it with upload_finished_free. finished may be NULL.
+/// After the move the upload is UPLOAD_GONE.
 ///
-/// A rename where that is possible. Onto another file system it is copied, by the kernel where it can,
-/// and appears when it is whole: until then it is a hidden file beside the destination, and a copy that was cut
-/// off goes on where it was. From level UPLOAD_DURABILITY_COMPLETE on it is on disk when the call returns. A
-/// relative path is resolved against the current directory. What is there already is replaced only if
-/// overwrite is 1; otherwise it is 0.
+/// The file is renamed if possible. On another file system it is copied, by the kernel if possible. The copy is
+/// a hidden file beside the destination until it is whole. An interrupted copy continues where it stopped. At
+/// the levels UPLOAD_DURABILITY_COMPLETE and UPLOAD_DURABILITY_CHUNK the file is on disk when the call returns.
+/// The current directory resolves a relative path. If overwrite is 1, an existing file is replaced; if
+/// overwrite is 0, it is not.
 ///
-/// May be repeated, after a crash at any instant: the same destination succeeds again while the file is
-/// there and has its size, another is UPLOAD_GONE. Of several callers with different destinations one
-/// succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
-/// because its file system became read-only, the call succeeds, and a file .upload-*.part stays there.
+/// The call may be repeated after a crash at any instant. The same destination succeeds again while the file is
+/// there and has its size. Another destination is UPLOAD_GONE. Of several callers with different destinations
+/// one succeeds. A copy that was begun at another destination is removed. If it cannot be removed, for example
+/// because its file system became read-only, the call succeeds and a file .upload-*.part stays there.
 ///
 /// Derive the destination from the uid, or store both together before the call. After a crash only the same
-/// destination succeeds: a program that makes up another one gets UPLOAD_GONE, and cannot ask where the file is.
+/// destination succeeds. A program that makes up another destination gets UPLOAD_GONE, and cannot ask where the
+/// file is.
 ///
-/// Fails as upload_get; with UPLOAD_IO and errno EEXIST if something is there, or EISDIR if that is a
-/// directory and overwrite is 1; and with UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL,
-/// overwrite is neither 0 nor 1, or the destination has no file name, or lies in the store's own directory
-/// or in that of an upload.
+/// Fails as upload_get does. If the destination exists and overwrite is 0, fails with UPLOAD_IO and errno
+/// EEXIST. If the destination is a directory and overwrite is 1, the errno is EISDIR. Fails with
+/// UPLOAD_INVALID_ARGUMENT if store, uid or destination is NULL, or overwrite is neither 0 nor 1. Also fails so
+/// if the destination has no file name, or lies in the directory of the store or of an upload.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_move_to(
@@ -132,33 +133,33 @@ pub unsafe extern "C" fn upload_finished_uid(finished: *const upload_finished) -
     ask(finished, std::ptr::null(), |finished| finished.uid.as_ptr())
 }
 
-/// The absolute path of the file: in the store, then it contains the uid, or where upload_move_to put it. The
-/// caller may read, rename or remove the file.
+/// The absolute path of the file. A path in the store contains the uid. After upload_move_to the path is the
+/// destination. The caller may read, rename or remove the file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_path(finished: *const upload_finished) -> *const c_char {
     ask(finished, std::ptr::null(), |finished| finished.path.as_ptr())
 }
 
-/// The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
-/// and may be anything, "../../etc/passwd" too: do not make a path of it.
+/// The unchanged file_name of the upload's first chunk, or "" if it had none. The client chose it, so it may be
+/// any text, even "../../etc/passwd". Do not use it as a path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_file_name(finished: *const upload_finished) -> *const c_char {
     ask(finished, std::ptr::null(), |finished| finished.file_name.as_ptr())
 }
 
-/// How many bytes the file has.
+/// The size of the file in bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_total_size(finished: *const upload_finished) -> u64 {
     ask(finished, 0, |finished| finished.total_size)
 }
 
-/// The CRC-32C (Castagnoli) of the file, from checksums that were taken as the chunks arrived.
+/// The CRC-32C (Castagnoli) of the file, combined from the checksums of the chunks as they arrived.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_crc32c(finished: *const upload_finished) -> u32 {
     ask(finished, 0, |finished| finished.crc32c)
 }
 
-/// Frees the handle, and the strings that were asked of it. NULL is allowed. The file stays.
+/// Frees the handle and its strings. NULL is allowed. The file stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_finished_free(finished: *mut upload_finished) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.

@@ -14,15 +14,16 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// A phase: chunks may come; or all are there, and the file was not asked for yet.
+/// A phase of an upload: it is not finished. Chunks may be missing, or all chunks are there and upload_get was
+/// not called yet.
 pub const UPLOAD_PHASE_RECEIVING: i32 = 1;
-/// A phase: the finished file is there.
+/// A phase of an upload: the finished file is there.
 pub const UPLOAD_PHASE_COMPLETE: i32 = 2;
-/// A phase: the finished file was taken away.
+/// A phase of an upload: the finished file was taken away.
 pub const UPLOAD_PHASE_GONE: i32 = 3;
 
-/// What is known of an upload. It may be shared between threads and may outlive the store. The functions
-/// below answer NULL or 0 when they are asked about NULL.
+/// The state of an upload. Threads may share it, and it may outlive the store. The functions below return NULL
+/// or 0 if inspection is NULL.
 pub struct upload_inspection {
     _private: [u8; 0],
 }
@@ -62,15 +63,15 @@ pub(crate) fn range_at(ranges: &[Range<u64>], index: usize) -> (u64, u64) {
     ranges.get(index).map_or((0, 0), |range| (range.start, range.end - range.start))
 }
 
-/// Asks what is known of an upload and sets *inspection, to be freed with upload_inspection_free. All a
-/// client needs to go on after a break, in one call.
+/// Reads the state of an upload and sets *inspection. Free it with upload_inspection_free. One call gives a
+/// client all it needs to continue after an interruption.
 ///
-/// Takes no lock, changes nothing, and never waits; reads the table of chunks once, 32 bytes for each. The
-/// missing chunks are told as ranges, from the chunk number from_chunk on; one answer holds at most 1000
-/// of them. Where there are more, upload_inspection_next_chunk says from where to ask again.
+/// The call takes no lock, changes nothing and never waits. It reads the table of chunks once, 32 bytes for
+/// each chunk. It returns the missing chunks as ranges, from the chunk number from_chunk on, at most 1000
+/// ranges. If there are more, upload_inspection_next_chunk gives the from_chunk of the next call.
 ///
-/// Fails with UPLOAD_NOT_FOUND, UPLOAD_IO or, if one of store, uid and inspection is NULL,
-/// UPLOAD_INVALID_ARGUMENT. An upload whose file was taken is no failure: its phase says so.
+/// Fails with UPLOAD_NOT_FOUND or UPLOAD_IO. Fails with UPLOAD_INVALID_ARGUMENT if store, uid or inspection is
+/// NULL. It succeeds for an upload whose file was taken, with UPLOAD_PHASE_GONE.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_inspect(
@@ -105,8 +106,8 @@ pub unsafe extern "C" fn upload_inspection_uid(inspection: *const upload_inspect
     ask(inspection, std::ptr::null(), |seen| seen.uid.as_ptr())
 }
 
-/// The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
-/// and may be anything: do not make a path of it.
+/// The unchanged file_name of the upload's first chunk, or "" if it had none. The client chose it, so it may be
+/// any text. Do not use it as a path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_file_name(inspection: *const upload_inspection) -> *const c_char {
     ask(inspection, std::ptr::null(), |seen| seen.file_name.as_ptr())
@@ -124,56 +125,56 @@ pub unsafe extern "C" fn upload_inspection_chunk_count(inspection: *const upload
     ask(inspection, 0, |seen| seen.facts.chunk_count)
 }
 
-/// How many bytes are in the chunks that are there.
+/// The number of bytes in the received chunks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_received_size(inspection: *const upload_inspection) -> u64 {
     ask(inspection, 0, |seen| seen.facts.received_size)
 }
 
-/// How many chunks are there. After a power failure some of them may turn out to be damaged, which
-/// upload_get and upload_verify find out.
+/// The number of received chunks. After a power failure some of them may be damaged; upload_get and
+/// upload_verify detect this.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_received_count(inspection: *const upload_inspection) -> u64 {
     ask(inspection, 0, |seen| seen.facts.received_count)
 }
 
-/// What the upload is: one of the UPLOAD_PHASE_ values.
+/// The phase of the upload: one of the UPLOAD_PHASE_ values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_phase(inspection: *const upload_inspection) -> i32 {
     ask(inspection, 0, |seen| phase_number(seen.facts.phase))
 }
 
-/// When the last chunk was accepted or the file was last asked for: seconds since 1970-01-01 UTC.
+/// The time of the last accepted chunk or upload_get, in seconds since 1970-01-01 UTC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_last_activity(inspection: *const upload_inspection) -> i64 {
     ask(inspection, 0, |seen| seconds(seen.facts.last_activity))
 }
 
-/// How many ranges of missing chunks this answer holds.
+/// The number of ranges of missing chunks in this inspection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_missing_ranges(inspection: *const upload_inspection) -> usize {
     ask(inspection, 0, |seen| seen.facts.missing.len())
 }
 
-/// The first chunk number of a range; index counts from 0, and beyond the last range the answer is 0.
+/// The first chunk number of a range. index counts from 0. Returns 0 if index is beyond the last range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_range_first(inspection: *const upload_inspection, index: usize) -> u64 {
     ask(inspection, 0, |seen| range_at(&seen.facts.missing, index).0)
 }
 
-/// How many chunks a range has; index counts from 0, and beyond the last range the answer is 0.
+/// The number of chunks in a range. index counts from 0. Returns 0 if index is beyond the last range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_range_count(inspection: *const upload_inspection, index: usize) -> u64 {
     ask(inspection, 0, |seen| range_at(&seen.facts.missing, index).1)
 }
 
-/// What to pass as from_chunk to get the ranges that follow; 0 if these were the last.
+/// The from_chunk with which upload_inspect returns the next ranges, or 0 if there are no more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_next_chunk(inspection: *const upload_inspection) -> u64 {
     ask(inspection, 0, |seen| seen.facts.next_chunk.unwrap_or(0))
 }
 
-/// Frees the handle, and the strings that were asked of it. NULL is allowed.
+/// Frees the handle and its strings. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_inspection_free(inspection: *mut upload_inspection) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.

@@ -10,13 +10,13 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// Writes the uid of the upload that was or would be made with this upload_key through this store into
-/// uid, NUL-terminated: room for UPLOAD_UID_SIZE bytes. Makes no upload, and does not look whether there
-/// is one; the first use of a key makes the store's directory and its secret, if need be.
+/// Writes the uid that belongs to upload_key in this store into uid, NUL-terminated. uid needs room for
+/// UPLOAD_UID_SIZE bytes. The call makes no upload, and does not check whether the upload exists. The first use
+/// of a key makes the directory of the store and its secret if they are missing.
 ///
-/// Fails with UPLOAD_INVALID_ARGUMENT if store, upload_key or uid is NULL, the key is empty or longer than
-/// 256 bytes, or shorter than 16 while the store has no owner; UPLOAD_IO; UPLOAD_NO_SPACE. uid is written on
-/// success only.
+/// Fails with UPLOAD_INVALID_ARGUMENT if store, upload_key or uid is NULL, or upload_key_size is not 1 to 256.
+/// Without an owner the smallest size is 16. Fails with UPLOAD_IO or UPLOAD_NO_SPACE if the secret cannot be
+/// read or made. uid is written on success only.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_uid_for_key(

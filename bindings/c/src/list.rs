@@ -13,8 +13,7 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// The uploads in a store, one after the other. It belongs to one thread at a time, and may outlive the
-/// store.
+/// A list of the uploads in a store. Only one thread at a time may use it. It may outlive the store.
 pub struct upload_list {
     _private: [u8; 0],
 }
@@ -23,8 +22,8 @@ impl Handle for upload_list {
     type Value = List;
 }
 
-/// One upload of a list. It may be shared between threads and may outlive the list. The functions below
-/// answer NULL or 0 when they are asked about NULL.
+/// One upload of a list. Threads may share it, and it may outlive the list. The functions below return NULL or
+/// 0 if listed is NULL.
 pub struct upload_listed {
     _private: [u8; 0],
 }
@@ -43,11 +42,11 @@ pub(crate) struct Entry {
     facts: Listed,
 }
 
-/// Begins to list the uploads that this store sees, in no particular order, and sets *list, to be freed
-/// with upload_list_free. A directory that does not exist is a store without uploads; what is not an upload is
-/// skipped. Uploads that come or go meanwhile may be listed or not.
+/// Begins a list of the uploads that this store sees, in no particular order, and sets *list. Free it with
+/// upload_list_free. A directory that does not exist gives an empty list. Entries that are not uploads are
+/// skipped. Uploads that are made or removed during the listing may be listed or not.
 ///
-/// Fails with UPLOAD_IO if the store cannot be read, and with UPLOAD_INVALID_ARGUMENT if store or list is
+/// Fails with UPLOAD_IO if the store cannot be read. Fails with UPLOAD_INVALID_ARGUMENT if store or list is
 /// NULL.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -67,9 +66,9 @@ pub unsafe extern "C" fn upload_list_open(
     })
 }
 
-/// Looks at the next upload and sets *listed, to be freed with upload_listed_free; after the last one to
-/// NULL, with UPLOAD_OK. An upload that cannot be read is UPLOAD_IO in its place; the next call goes on
-/// with the upload after it.
+/// Reads the next upload and sets *listed. Free it with upload_listed_free. After the last upload it sets
+/// *listed to NULL and returns UPLOAD_OK. For an upload that cannot be read it returns UPLOAD_IO; the next call
+/// continues with the next upload.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if list or listed is NULL.
 #[unsafe(no_mangle)]
@@ -106,8 +105,8 @@ pub unsafe extern "C" fn upload_listed_uid(listed: *const upload_listed) -> *con
     ask(listed, std::ptr::null(), |entry| entry.uid.as_ptr())
 }
 
-/// The file_name of the upload's first chunk, word for word; "" if it had none. It comes from the client
-/// and may be anything: do not make a path of it.
+/// The unchanged file_name of the upload's first chunk, or "" if it had none. The client chose it, so it may be
+/// any text. Do not use it as a path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_listed_file_name(listed: *const upload_listed) -> *const c_char {
     ask(listed, std::ptr::null(), |entry| entry.file_name.as_ptr())
@@ -125,19 +124,19 @@ pub unsafe extern "C" fn upload_listed_chunk_count(listed: *const upload_listed)
     ask(listed, 0, |entry| entry.facts.chunk_count)
 }
 
-/// What the upload is: one of the UPLOAD_PHASE_ values.
+/// The phase of the upload: one of the UPLOAD_PHASE_ values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_listed_phase(listed: *const upload_listed) -> i32 {
     ask(listed, 0, |entry| phase_number(entry.facts.phase))
 }
 
-/// When the last chunk was accepted or the file was last asked for: seconds since 1970-01-01 UTC.
+/// The time of the last accepted chunk or upload_get, in seconds since 1970-01-01 UTC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_listed_last_activity(listed: *const upload_listed) -> i64 {
     ask(listed, 0, |entry| seconds(entry.facts.last_activity))
 }
 
-/// Frees the handle, and the strings that were asked of it. NULL is allowed.
+/// Frees the handle and its strings. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_listed_free(listed: *mut upload_listed) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.

@@ -10,24 +10,25 @@ use crate::handle::{self, Handle, Out};
 use crate::result::upload_result;
 use crate::{args, boundary, guard};
 
-/// A value for upload_options_set_durability: an acknowledged chunk and a finished file survive the
-/// death of every process, at any instant, but perhaps not a power failure. The default.
+/// A value for upload_options_set_durability, and the default. Acknowledged chunks and finished files survive
+/// the death of every process at any instant. They may be lost in a power failure.
 pub const UPLOAD_DURABILITY_PROCESS: i32 = 0;
-/// A value for upload_options_set_durability: besides, the finished file survives power failure once
-/// upload_get has returned it.
+/// A value for upload_options_set_durability. In addition to UPLOAD_DURABILITY_PROCESS, a finished file
+/// survives a power failure after upload_get has returned it.
 pub const UPLOAD_DURABILITY_COMPLETE: i32 = 1;
-/// A value for upload_options_set_durability: besides, every acknowledged chunk survives power failure.
+/// A value for upload_options_set_durability. In addition to UPLOAD_DURABILITY_COMPLETE, every acknowledged
+/// chunk survives a power failure.
 pub const UPLOAD_DURABILITY_CHUNK: i32 = 2;
 
-/// Limits and habits of a store. Made by upload_options_new with the default values, changed by the
-/// setters, read by upload_store_open, which makes a copy. It belongs to one thread at a time.
+/// The options of a store. upload_options_new makes them with the default values, the setters change them, and
+/// upload_store_open copies them. Only one thread at a time may use them.
 ///
-/// Options belong to the store handle, not to the directory: two programs may open the same directory
-/// with different ones. With the same prefix they see each other's uploads, with different ones not.
+/// Options belong to the store handle, not to the directory. Two programs may open the same directory with
+/// different options. Programs with the same prefix see the same uploads; programs with different prefixes do
+/// not.
 ///
-/// Every setter refuses a value that no store could work with at once: it returns
-/// UPLOAD_INVALID_ARGUMENT, as it does when options is NULL, and leaves the options as they were.
-/// upload_options_last_error then says why.
+/// A setter refuses a value with which no store could work, or options that are NULL. It then returns
+/// UPLOAD_INVALID_ARGUMENT and leaves the options unchanged. upload_options_last_error gives the reason.
 pub struct upload_options {
     _private: [u8; 0],
 }
@@ -44,7 +45,8 @@ pub(crate) struct Set {
     refused: Option<Failure>,
 }
 
-/// New options with the default values, to be freed with upload_options_free.
+/// Makes options with the default values. Free them with upload_options_free. Returns NULL only if the library
+/// has a defect.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_options_new() -> *mut upload_options {
     guard::or(std::ptr::null_mut(), || handle::into_raw(Set::default()))
@@ -57,18 +59,17 @@ pub unsafe extern "C" fn upload_options_free(options: *mut upload_options) {
     unsafe { handle::free(options) };
 }
 
-/// The largest total_size of a new upload, in bytes; 0 means no limit. Default 0. A larger one is
-/// UPLOAD_LIMIT_EXCEEDED. This limit is checked on the first chunk of an upload only.
+/// The largest total_size of a new upload, in bytes. 0, the default, means no limit. A larger total_size is
+/// UPLOAD_LIMIT_EXCEEDED. Only the first chunk of an upload is checked.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_total_size(options: *mut upload_options, bytes: u64) -> upload_result {
     put(options, bytes, |options| &mut options.max_total_size)
 }
 
-/// The largest chunk_count of a new upload; 0 means no limit. Default 1,000,000. A larger one is
-/// UPLOAD_LIMIT_EXCEEDED. Each chunk takes 32 bytes on disk, and an upload_get of an unfinished upload
-/// reads them all: without a limit a client decides how long that takes. This limit is checked on the
-/// first chunk of an upload only.
+/// The largest chunk_count of a new upload. 0 means no limit; the default is 1,000,000. A larger chunk_count is
+/// UPLOAD_LIMIT_EXCEEDED. Only the first chunk of an upload is checked. Each chunk takes 32 bytes on disk, and
+/// upload_get of an unfinished upload reads all of them. Without a limit a client decides how long that takes.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_chunk_count(
@@ -78,44 +79,47 @@ pub unsafe extern "C" fn upload_options_set_max_chunk_count(
     put(options, chunks, |options| &mut options.max_chunk_count)
 }
 
-/// How many bytes must stay free on the file system after the declared size of a new upload. Default
-/// 16 MiB. Where less would stay, the first chunk is answered UPLOAD_NO_SPACE.
+/// The number of bytes that must stay free on the file system after the declared size of a new upload. The
+/// default is 16 MiB. If fewer bytes would stay free, the first chunk is UPLOAD_NO_SPACE.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_min_free_space(options: *mut upload_options, bytes: u64) -> upload_result {
     put(options, bytes, |options| &mut options.min_free_space)
 }
 
-/// The most bytes that all uploads of the store together may take on disk; 0 means no limit. Default 0. An
-/// upload counts until its file is taken, with its declared size, its table of chunks in blocks of 4 KiB,
-/// and 4 KiB for its directory. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Programs with
-/// this limit never promise the same room twice. All programs that use a store should set it: uploads made
-/// without it count only when the store is counted again. That happens before a first chunk is refused, at
-/// most once a second. So a file that was taken without a call of this library makes room a second later,
-/// at the latest. If several first chunks with one upload_key arrive at the same moment, each takes room
-/// until it is known that they are one upload. Near the limit some may be refused; they succeed when they
-/// are sent again.
+/// The most bytes that all uploads of the store together may take on disk. 0, the default, means no limit. A
+/// first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. An upload counts until its file is taken: its
+/// declared size, its table of chunks in blocks of 4 KiB, and 4 KiB for its directory.
 ///
-/// What replaced chunks leave does not count. A client that sends chunks of wrong sizes can make an upload
-/// take three times its declared size on disk, and four times while upload_get copies its chunks into
-/// order. Against hostile clients set the limit to a quarter of the room. Since 0.2.
+/// Programs with this limit never promise the same space twice. All programs that use a store should set it. An
+/// upload that was made without the limit counts only after the store is counted again. The store is counted
+/// again before a first chunk is refused, at most once a second. So a file that was taken without a call of
+/// this library frees its space a second later, at the latest.
+///
+/// Several first chunks with one upload_key may arrive at the same moment. Each takes space until the library
+/// knows that they are one upload. Near the limit some may be refused; they succeed when they are sent again.
+///
+/// The remains of replaced chunks do not count. A client that sends chunks of wrong sizes can make an upload
+/// take three times its declared size on disk. While upload_get copies the chunks into order, it can take four
+/// times its declared size. Against hostile clients set the limit to a quarter of the space. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_store_size(options: *mut upload_options, bytes: u64) -> upload_result {
     put(options, bytes, |options| &mut options.max_store_size)
 }
 
-/// The most uploads in the store, of all owners together; 0 means no limit. Default 0. An upload counts
-/// until its file is taken. A first chunk beyond the limit is UPLOAD_LIMIT_EXCEEDED. Uploads are counted
-/// as for upload_options_set_max_store_size. Since 0.2.
+/// The most uploads in the store, of all owners together. 0, the default, means no limit. A first chunk beyond
+/// the limit is UPLOAD_LIMIT_EXCEEDED. An upload counts until its file is taken. The store is counted again as
+/// for upload_options_set_max_store_size. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_max_uploads(options: *mut upload_options, uploads: u64) -> upload_result {
     put(options, uploads, |options| &mut options.max_uploads)
 }
 
-/// 1: the store sees the uploads of every owner, as an administrator's tool does. 0, the default: it sees those
-/// without an owner, and a view those of its own. Since 0.2.
+/// 1: the store sees the uploads of every owner, for administrators' tools. 0, the default: the store sees the
+/// uploads without an owner. A view from upload_store_for_owner sees only the uploads of its owner, whatever
+/// this option is. Since 0.2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_all_owners(options: *mut upload_options, all: i32) -> upload_result {
@@ -125,10 +129,10 @@ pub unsafe extern "C" fn upload_options_set_all_owners(options: *mut upload_opti
     })
 }
 
-/// What uploads survive: one of the UPLOAD_DURABILITY_ values. Default UPLOAD_DURABILITY_PROCESS. An
-/// upload keeps the highest level with which it was ever called. Whatever the level, upload_get returns
-/// only the right bytes: after a power failure it reads what was not known to be on disk, compares it
-/// with its checksum, and counts damaged chunks as missing.
+/// The failures that uploads survive: one of the UPLOAD_DURABILITY_ values. The default is
+/// UPLOAD_DURABILITY_PROCESS. An upload keeps the highest level with which it was ever called. upload_get
+/// returns only the right bytes at every level. After a power failure it reads the data that was not known to
+/// be on disk. It compares the data with its checksums, and counts damaged chunks as missing.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_durability(options: *mut upload_options, durability: i32) -> upload_result {
@@ -143,8 +147,8 @@ pub unsafe extern "C" fn upload_options_set_durability(options: *mut upload_opti
     })
 }
 
-/// What stands before the uid in the names of upload directories: UTF-8, up to 64 bytes, without '/'.
-/// Default "".
+/// The text before the uid in the names of upload directories: UTF-8, at most 64 bytes, without '/'. The
+/// default is "".
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_prefix(
@@ -161,24 +165,26 @@ pub unsafe extern "C" fn upload_options_set_prefix(
     })
 }
 
-/// Permissions of directories, whatever the umask; must include 0700, and only bits of 07777. Default 0700.
+/// The permissions of directories, whatever the umask is. The mode must include 0700 and have no bits outside
+/// 07777. The default is 0700.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_dir_mode(options: *mut upload_options, dir_mode: u32) -> upload_result {
     put(options, dir_mode, |options| &mut options.dir_mode)
 }
 
-/// Permissions of files, whatever the umask; must include 0600, and only bits of 0777. Default 0600. The file
-/// state, on which the locks are, gets no read permission without write: who can read it can hold up its writers.
+/// The permissions of files, whatever the umask is. The mode must include 0600 and have no bits outside 0777.
+/// The default is 0600. A user who can read the file named state can lock it and so delay writers. Therefore
+/// that file gives read permission only together with write permission.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_options_set_file_mode(options: *mut upload_options, file_mode: u32) -> upload_result {
     put(options, file_mode, |options| &mut options.file_mode)
 }
 
-/// Tells once more what the setter returned that was last called for these options, this time with an error
-/// that says why the value was refused; UPLOAD_OK if it was accepted, or no setter was called. Fails with
-/// UPLOAD_INVALID_ARGUMENT also if options is NULL. Since 0.2.
+/// Returns the result of the last setter that was called for these options, with an error that gives the
+/// reason. Returns UPLOAD_OK if that setter succeeded or no setter was called. Returns UPLOAD_INVALID_ARGUMENT
+/// if options is NULL. The call may be repeated. Since 0.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_options_last_error(
     options: *const upload_options,

@@ -6,53 +6,53 @@ use engine::ErrorKind;
 
 use crate::guard;
 
-/// What became of a call. The numbers never change, and no number is used again for something else:
-/// 1 to 19 are the caller's mistakes, 20 to 39 states of an upload, 40 to 59 come from storage, and
-/// from 90 on are internal. What a server would answer over HTTP is in parentheses.
+/// The result of a call. The numbers never change, and no number is used again for another result. 1 to 19 are
+/// mistakes of the caller, and 20 to 39 are states of an upload. 40 to 59 come from storage, and numbers from
+/// 90 are internal. The number in parentheses is the HTTP status with which a server would answer.
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // all but the first have theirs
 pub enum upload_result {
-    /// Done. (200)
+    /// The call succeeded. (200)
     UPLOAD_OK = 0,
-    /// The request is malformed or contradicts itself: a NULL, text that is not UTF-8 (a uid that
-    /// is not is UPLOAD_NOT_FOUND, as any other that cannot be one), a chunk number that is not
-    /// below the count, sizes that cannot add up. Nothing was stored. Do not send it again; the
-    /// message says what is wrong. (400)
+    /// The request is malformed or contradicts itself: for example a NULL, text that is not UTF-8, a chunk
+    /// number that is not below the count, or sizes that cannot add up. A malformed uid is UPLOAD_NOT_FOUND
+    /// instead. Nothing was stored. Do not repeat the call with the same arguments. upload_error_parameter and
+    /// upload_error_message give the reason. (400)
     UPLOAD_INVALID_ARGUMENT = 1,
-    /// A limit of the store's options stands in the way of a new upload, or a chunk would take the
-    /// upload's data beyond twice its declared size. upload_error_limit and upload_error_limit_value
-    /// say which limit. Nothing was stored. After "data_size" a chunk that was to be replaced may be
-    /// missing. Send the refused chunks again after the others. (413)
+    /// A new upload would exceed a limit of the store's options, or a chunk would raise the upload's data above
+    /// twice its declared size. upload_error_limit and upload_error_limit_value give the limit. Nothing was
+    /// stored. After "data_size" the chunk that the call was to replace may be missing. Send the refused chunks
+    /// again after the others. (413)
     UPLOAD_LIMIT_EXCEEDED = 2,
-    /// The chunk does not have the checksum that came with it, and nothing was stored: send it again. Or,
-    /// from upload_get and upload_move_to: the file does not have the one that its first chunk declared. (400)
+    /// From upload_handle_chunk: the content does not match its checksum. Nothing was stored; send the chunk
+    /// again. From upload_get and upload_move_to: the file does not match its file_digest. (400)
     UPLOAD_CHECKSUM_MISMATCH = 3,
-    /// There is no such upload: the uid is unknown, malformed, or of another store, which is not told
-    /// apart; or the upload was removed. Start a new one. (404)
+    /// The upload does not exist for this store: the uid is unknown or malformed, the upload was removed, or it
+    /// is in another store or has another owner. The library does not tell these cases apart. Start a new
+    /// upload. (404)
     UPLOAD_NOT_FOUND = 20,
-    /// upload_get: chunks are missing. upload_error_missing_count and upload_error_first_missing say
-    /// how many and which is the first. Send them, then ask again. (409)
+    /// From upload_get and upload_move_to: chunks are missing. upload_error_missing_count gives their number,
+    /// and upload_error_first_missing the first of them. Send the missing chunks, then repeat the call. (409)
     UPLOAD_INCOMPLETE = 21,
-    /// The chunk contradicts the upload: another total_size, chunk_count or file_digest than its first
-    /// chunk had, whatever became of the upload since, or other bytes for a chunk of a finished file.
-    /// Nothing was stored. (409)
+    /// The chunk contradicts the upload. Its total_size, chunk_count or file_digest may differ from the first
+    /// chunk's, in any phase of the upload. Or the file is finished and the bytes differ. Nothing was stored.
+    /// (409)
     UPLOAD_CONFLICT = 22,
-    /// upload_get: no chunk is missing, but together they have not the declared size.
-    /// upload_error_received_size and upload_error_declared_size give both. The upload stays open;
-    /// send the wrong chunks again. (409)
+    /// From upload_get and upload_move_to: no chunk is missing, but the sizes of the chunks do not add up to
+    /// total_size. upload_error_received_size and upload_error_declared_size give both sizes. The upload stays
+    /// open; send the wrong chunks again. (409)
     UPLOAD_SIZE_MISMATCH = 23,
-    /// The file was finished and has been taken away by its owner. It does not come back. (410)
+    /// The file was finished and then taken away. It does not come back. (410)
     UPLOAD_GONE = 24,
-    /// The operating system refused, or the directory holds something that is not of this library's
-    /// making (EBADMSG). upload_error_os_errno and upload_error_path say more. Repeat the call when the cause is
-    /// cured. Acknowledged chunks are safe, but for one that this call was to replace. (500)
+    /// The operating system refused an operation, or the directory contains a foreign or damaged file
+    /// (EBADMSG). upload_error_os_errno and upload_error_path give the details. Remove the cause, then repeat
+    /// the call. Acknowledged chunks are safe, except a chunk that this call was to replace. (500)
     UPLOAD_IO = 40,
-    /// The disk is full, a quota is used up, or less than min_free_space would stay free. Repeat the call
-    /// when there is space again. Acknowledged chunks are safe, but for one that this call was to
-    /// replace. (507)
+    /// The disk is full, a quota is used up, or less than min_free_space would stay free. Repeat the call when
+    /// space is free again. Acknowledged chunks are safe, except a chunk that this call was to replace. (507)
     UPLOAD_NO_SPACE = 41,
-    /// A defect of this library. The message is worth a report; other calls are not affected. (500)
+    /// The library has a defect. Please report the message. Other calls are not affected. (500)
     UPLOAD_INTERNAL = 90,
 }
 
@@ -93,8 +93,8 @@ impl From<ErrorKind> for upload_result {
     }
 }
 
-/// The name of a result, as clients of a server may see it: "ok", "not_found", ...; "unknown" for a
-/// number that is not in this version's list. The string is static.
+/// The name of a result: "ok", "not_found" and so on, or "unknown" for a number that this version does not
+/// know. A server may show it to its clients. The string is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_result_name(result: i32) -> *const c_char {
     guard::or(c"unknown", || {
@@ -104,8 +104,8 @@ pub extern "C" fn upload_result_name(result: i32) -> *const c_char {
     .as_ptr()
 }
 
-/// The HTTP status with which a server would answer, as in the list above: 200 for UPLOAD_OK, and 500 for a
-/// number that is not in this version's list. Since 0.2.
+/// The HTTP status with which a server would answer: 200 for UPLOAD_OK, the number in parentheses above for a
+/// failure, or 500 for a number that this version does not know. Since 0.2.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_result_http_status(result: i32) -> i32 {
     let kind = ErrorKind::ALL.iter().find(|kind| kind.code() == result);

@@ -10,11 +10,11 @@ use crate::options::upload_options;
 use crate::result::upload_result;
 use crate::{args, boundary};
 
-/// A directory in which uploads are received, and the options with which this program does it.
+/// A directory that receives uploads, with the options of this program.
 ///
-/// It is an absolute path and options, nothing more: no descriptor, no lock, no thread. Any number of
-/// threads may use it at once, and so may the children of a fork. It must outlive the calls that use
-/// it, but not what they returned.
+/// A store is an absolute path and options: it holds no descriptor, lock or thread. Any number of threads may
+/// use it at once, and so may the children of a fork. It must outlive the calls that use it. It need not
+/// outlive the handles that they returned.
 pub struct upload_store {
     _private: [u8; 0],
 }
@@ -26,28 +26,31 @@ impl Handle for upload_store {
 // The header promises it.
 const _: () = handle::shareable::<Store>();
 
-/// Opens the directory path as a store and sets *store, to be freed with upload_store_free.
+/// Opens the directory path as a store and sets *store. Free it with upload_store_free.
 ///
-/// Creates nothing: a server may open the store as root and receive as another user. Later, the first
-/// chunk makes the directory if only the last component of its path is missing, and fails if something
-/// else than a directory is there. A relative path is resolved against the current directory now, not
-/// later. options may be NULL, for the defaults, and may be changed or freed afterwards.
+/// Opening creates nothing: a server may open the store as root and receive chunks as another user. The first
+/// chunk creates the directory if only the last component of its path is missing. It fails if the path is not a
+/// directory. The current directory at the time of this call resolves a relative path. options may be NULL for
+/// the defaults. The caller may change or free options afterwards.
 ///
-/// Symbolic links in the path are resolved now; later calls use the path without links. A link that is later
-/// put in the place of the store is refused with UPLOAD_IO and errno EPERM.
+/// This call resolves symbolic links in the path; later calls use the path without links. If a link later
+/// replaces the store, calls fail with UPLOAD_IO and errno EPERM.
 ///
-/// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty or store is NULL. Fails with UPLOAD_IO if
-/// uploads are not safe on the file system, or if this cannot be found out. They are not safe on a network
-/// file system. At the levels UPLOAD_DURABILITY_COMPLETE and UPLOAD_DURABILITY_CHUNK they are not safe on a
-/// file system without a journal, such as ext2. Fails with UPLOAD_IO and errno EPERM if another user could
-/// exchange the store. That is the case if
-/// - all users may write into the directory, and it is not sticky or belongs neither to the caller nor to
-///   root, unless dir_mode lets all users write;
+/// Fails with UPLOAD_INVALID_ARGUMENT if path is NULL or empty, or store is NULL.
+///
+/// Fails with UPLOAD_IO if uploads are not safe on the file system, or if the library cannot find this out.
+/// Uploads are not safe on a network file system. At the levels UPLOAD_DURABILITY_COMPLETE and
+/// UPLOAD_DURABILITY_CHUNK they are not safe on a file system without a journal, such as ext2.
+///
+/// Fails with UPLOAD_IO and errno EPERM if another user could exchange the store. That is the case if
+/// - all users may write into the directory although dir_mode does not let them, and it is not sticky or
+///   belongs neither to the caller nor to root;
 /// - the last component of path is a symbolic link that belongs neither to the caller nor to root;
-/// - another user made the directory below one like /tmp, and it is not writable for a group of the caller.
-///   If the caller is root, this is checked only when an upload is begun or a key is used.
-/// In a sticky directory that all users may write into, only files of the caller and of root are used. A call
-/// that needs a file of another user fails with UPLOAD_IO and errno EPERM.
+/// - another user made the directory below a directory like /tmp, and it is not writable for a group of the
+///   caller. If the caller is root, this is checked only when an upload is begun or a key is used.
+///
+/// In a sticky directory that all users may write into, the library uses only files of the caller and of root.
+/// A call that needs a file of another user fails with UPLOAD_IO and errno EPERM.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_store_open(
@@ -69,13 +72,14 @@ pub unsafe extern "C" fn upload_store_open(
     })
 }
 
-/// Makes a view of the store that is bound to an owner, and sets *view, a store like any other, to be freed
-/// with upload_store_free; store may be freed before. owner is any bytes that name who is calling, 1 to
-/// 1024: a user's id, say.
+/// Makes a view of the store for one owner and sets *view. Free it with upload_store_free. The view is an
+/// upload_store. The store may be freed before its view. A view of a view belongs to the new owner only. owner
+/// is 1 to 1024 bytes that identify the caller, for example a user's id.
 ///
-/// An upload that is made through the view is UPLOAD_NOT_FOUND through every other store that is not a
-/// view for the same owner and was not opened with upload_options_set_all_owners, just as if it did not
-/// exist; and through the view all others are. Of the owner only a keyed digest is kept on disk.
+/// A view sees only the uploads that were made through views for the same owner. All other uploads are
+/// UPLOAD_NOT_FOUND through it. An upload that was made through a view is UPLOAD_NOT_FOUND through other
+/// stores. Only views for the same owner, and stores opened with upload_options_set_all_owners, see it. The
+/// disk holds only a keyed digest of the owner.
 ///
 /// Fails with UPLOAD_INVALID_ARGUMENT if store, owner or view is NULL, or size is 0 or above 1024.
 #[unsafe(no_mangle)]
@@ -100,7 +104,7 @@ pub unsafe extern "C" fn upload_store_for_owner(
     })
 }
 
-/// Frees the handle. NULL is allowed. The directory and the uploads in it stay as they are.
+/// Frees the handle. NULL is allowed. The directory and its uploads stay unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_store_free(store: *mut upload_store) {
     // SAFETY: NULL or a handle that is not used again, by the header's contract.

@@ -11,8 +11,8 @@ use crate::result::upload_result;
 use crate::store::upload_store;
 use crate::{args, boundary};
 
-/// What reading the stored bytes again has shown. It may be shared between threads and may outlive the
-/// store. The functions below answer 0 when they are asked about NULL.
+/// The result of upload_verify. Threads may share it, and it may outlive the store. The functions below return
+/// 0 if verification is NULL.
 pub struct upload_verification {
     _private: [u8; 0],
 }
@@ -24,16 +24,16 @@ impl Handle for upload_verification {
 // The header promises it.
 const _: () = handle::shareable::<Verification>();
 
-/// Reads what is stored of an upload, compares it with the checksums that were taken when it arrived, and
-/// sets *verification, to be freed with upload_verification_free.
+/// Reads the stored bytes of an upload, compares them with the checksums from their arrival, and sets
+/// *verification. Free it with upload_verification_free.
 ///
-/// Damaged chunks of an unfinished upload are missing from then on, so that they can be sent again;
-/// other chunks go on coming in meanwhile. On a finished file it only reports. Takes time in proportion to
-/// the bytes.
+/// Damaged chunks of an unfinished upload become missing, so that they can be sent again. Other chunks can
+/// arrive during the call. For a finished file the call changes nothing. It takes time in proportion to the
+/// bytes.
 ///
-/// UPLOAD_OK means that it was read, whatever was found: see upload_verification_damaged_count. Fails with
-/// UPLOAD_NOT_FOUND, UPLOAD_GONE, UPLOAD_IO or, if one of store, uid and verification is NULL,
-/// UPLOAD_INVALID_ARGUMENT.
+/// UPLOAD_OK means that the bytes were read; upload_verification_damaged_count tells whether they are damaged.
+/// Fails with UPLOAD_NOT_FOUND, UPLOAD_GONE or UPLOAD_IO. Fails with UPLOAD_INVALID_ARGUMENT if store, uid or
+/// verification is NULL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn upload_verify(
@@ -55,32 +55,32 @@ pub unsafe extern "C" fn upload_verify(
     })
 }
 
-/// What the upload is: UPLOAD_PHASE_RECEIVING (damaged chunks are missing now) or UPLOAD_PHASE_COMPLETE
+/// The phase of the upload: UPLOAD_PHASE_RECEIVING (damaged chunks are missing now) or UPLOAD_PHASE_COMPLETE
 /// (nothing was changed).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_phase(verification: *const upload_verification) -> i32 {
     ask(verification, 0, |verified| phase_number(verified.phase))
 }
 
-/// How many chunks were read.
+/// The number of chunks that were read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_checked_count(verification: *const upload_verification) -> u64 {
     ask(verification, 0, |verified| verified.checked_count)
 }
 
-/// How many of them are not what was received.
+/// The number of chunks that differ from the received bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_damaged_count(verification: *const upload_verification) -> u64 {
     ask(verification, 0, |verified| verified.damaged_count)
 }
 
-/// How many ranges of damaged chunks are known; at most 1000.
+/// The number of ranges of damaged chunks, at most 1000.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_damaged_ranges(verification: *const upload_verification) -> usize {
     ask(verification, 0, |verified| verified.damaged.len())
 }
 
-/// The first chunk number of a range; index counts from 0, and beyond the last range the answer is 0.
+/// The first chunk number of a range. index counts from 0. Returns 0 if index is beyond the last range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_range_first(
     verification: *const upload_verification,
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn upload_verification_range_first(
     ask(verification, 0, |verified| range_at(&verified.damaged, index).0)
 }
 
-/// How many chunks a range has; index counts from 0, and beyond the last range the answer is 0.
+/// The number of chunks in a range. index counts from 0. Returns 0 if index is beyond the last range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn upload_verification_range_count(
     verification: *const upload_verification,

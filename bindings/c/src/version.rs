@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-/// The version of the library that runs, such as "1.2.3"; that of this header is UPLOAD_VERSION. The
+/// The version of the running library, for example "1.2.3". UPLOAD_VERSION is the version of this header. The
 /// string is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_version() -> *const c_char {
@@ -13,8 +13,8 @@ pub extern "C" fn upload_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of the library that runs as a number, which grows with every version: 1002003 is 1.2.3. That of
-/// this header is UPLOAD_VERSION_NUMBER. Since 0.2.
+/// The version of the running library as a number: 1002003 is 1.2.3. It grows with every version.
+/// UPLOAD_VERSION_NUMBER is the number of this header. Since 0.2.
 #[unsafe(no_mangle)]
 pub extern "C" fn upload_version_number() -> u32 {
     const fn number(text: &str) -> u32 {

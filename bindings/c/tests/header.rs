@@ -53,7 +53,7 @@ fn header() -> String {
     config.header = Some(preamble(&fs::read_to_string(crate_dir.join("src/lib.rs")).unwrap()));
     let [major, minor, patch] = VERSION.split('.').collect::<Vec<_>>().try_into().expect("a version of three numbers");
     let version = format!(
-        "\n/* The version of this header; that of the library that runs is upload_version(). */\n\
+        "\n/* The version of this header. upload_version() is the version of the running library. */\n\
          #define UPLOAD_VERSION \"{VERSION}\"\n\
          #define UPLOAD_VERSION_MAJOR {major}\n\
          #define UPLOAD_VERSION_MINOR {minor}\n\
