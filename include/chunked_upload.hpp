@@ -1,7 +1,7 @@
-/* C++17 face of chunked_upload.h: handles free themselves, failures are exceptions.
+/* The C++17 interface of chunked_upload.h: objects free their handles, and failures are exceptions.
  *
- * What the calls do, how they fail, and what holds for threads, forks and file systems is explained in
- * chunked_upload.h. A complete program:
+ * chunked_upload.h documents the calls, their failures, and the rules for threads, forks and file systems.
+ * A complete program:
  *
  *     #include <chunked_upload.hpp>
  *     #include <iostream>
@@ -26,10 +26,10 @@
  *         }
  *     }
  *
- * store, options, finished and list hold one handle each: they are as large as a pointer, can be moved and
- * not copied, and after a move are good for assigning and destroying only (a call throws
- * UPLOAD_INVALID_ARGUMENT). Each has native_handle(), which lends the handle to a C function, release(),
- * which gives it away, and adopt(), which takes one over.
+ * store, options, finished and list own one handle each. Each object is as large as a pointer, and can be
+ * moved but not copied. A moved-from object can only be assigned or destroyed: a call on it throws
+ * UPLOAD_INVALID_ARGUMENT. native_handle() lends the handle to a C function. release() gives the handle to
+ * the caller, and adopt() takes one from the caller.
  */
 
 #ifndef CHUNKED_UPLOAD_HPP
@@ -75,30 +75,30 @@ inline std::string text(const char *from) { return from == nullptr ? std::string
 
 } // namespace detail
 
-/* A failed call. what() is the message, for logs; code() says what went wrong, and the rest are the facts
- * that go with it: 0 or "" where one does not apply. Copies share the facts. */
+/* A failed call. what() is the message for logs, and code() is the result. The other functions return the
+ * facts of the failure, or 0 or "" if a fact does not apply. Copies share the facts. */
 class error : public std::runtime_error {
 public:
-    /* Takes over the object, which may be NULL. */
+    /* Takes ownership of facts, which may be NULL. */
     error(upload_result code, upload_error *facts) : error(code, detail::owner<upload_error>(facts)) {}
 
-    /* The parameter, which may be NULL, must be static. */
+    /* parameter must be a static string or NULL. */
     error(upload_result code, const std::string &message, const char *parameter = nullptr)
         : std::runtime_error(message), code_(code), parameter_(parameter)
     {
     }
 
     upload_result code() const noexcept { return code_; }
-    /* The name of the code: what a server's clients may see. */
+    /* The name of the result. A server may show it to its clients. */
     const char *name() const noexcept { return upload_result_name(code_); }
 
     /* The HTTP status with which a server would answer. */
     int http_status() const noexcept { return upload_result_http_status(code_); }
 
-    /* UPLOAD_INVALID_ARGUMENT: what was refused. */
+    /* UPLOAD_INVALID_ARGUMENT: the name of the refused parameter or member; see upload_error_parameter. */
     std::string parameter() const { return detail::text(facts_ ? upload_error_parameter(facts_.get()) : parameter_); }
 
-    /* UPLOAD_IO and UPLOAD_NO_SPACE. The path may hold the whole uid, which is a secret. */
+    /* UPLOAD_IO and UPLOAD_NO_SPACE. The path may contain the whole uid, which is a secret. */
     int os_errno() const noexcept { return upload_error_os_errno(facts_.get()); }
     std::string path() const { return detail::text(upload_error_path(facts_.get())); }
 
@@ -137,7 +137,7 @@ void call(Function *function, Arguments... arguments)
         throw error(code, facts);
 }
 
-/* The same for a function that gives a handle through the parameter before. */
+/* Calls a function whose last two parameters take a handle and the error. */
 template <typename Handle, typename Function, typename... Arguments>
 owner<Handle> made(Function *function, Arguments... arguments)
 {
@@ -146,7 +146,7 @@ owner<Handle> made(Function *function, Arguments... arguments)
     return owner<Handle>(handle);
 }
 
-/* A C string ends at its first NUL: a text with one inside must not pass for a shorter one. */
+/* A C string ends at its first NUL: a text that contains NUL must not pass as a shorter text. */
 inline const char *c_string(const std::string &text, const char *parameter)
 {
     if (text.find('\0') != std::string::npos)
@@ -164,12 +164,11 @@ inline const char *c_uid(const std::string &uid)
 
 } // namespace detail
 
-/* Bytes that belong to somebody else, who must keep them while the view is used. Made from a pointer and a
- * size, or from anything contiguous with one-byte elements: std::string, std::string_view,
- * std::vector<std::byte>, std::array<unsigned char, n>, std::span<const char>, ... A temporary is gone
- * before a view that was assigned from it is used. An array of char is not
- * accepted, as one cannot see whether its last byte is content or the end of a text: use
- * std::string_view. */
+/* A view of bytes. The caller keeps the bytes alive while the view is used. A view that was assigned from
+ * a temporary dangles. A view is made from a pointer and a size, or from any contiguous container with
+ * one-byte elements: std::string, std::string_view, std::vector<std::byte>, std::array<unsigned char, n>,
+ * std::span<const char>, ... An array of char is refused: its last byte may be content or the NUL of a
+ * text. Use std::string_view instead. */
 class bytes_view {
 public:
     constexpr bytes_view() noexcept = default;
@@ -194,7 +193,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/* A copy of bytes: of all that a bytes_view can be made of. */
+/* A copy of bytes. It is made from the same types as a bytes_view. */
 class byte_string {
 public:
     byte_string() = default;
@@ -218,8 +217,8 @@ private:
     std::string bytes_;
 };
 
-/* One chunk of a file; see upload_chunk. An empty upload_uid starts an upload. Only the content is a
- * view: keep it until the chunk was handled. */
+/* One chunk of a file; see upload_chunk. An empty upload_uid starts an upload. content is a view: keep its
+ * bytes until store::handle_chunk returns. All other members are copies. */
 struct chunk {
     std::string upload_uid{};
     std::string file_name{};
@@ -238,20 +237,20 @@ struct receipt {
     bool received_all = false;
 };
 
-/* What an upload is; see the UPLOAD_PHASE_ values. */
+/* The phase of an upload; see the UPLOAD_PHASE_ values. */
 enum class phase : std::int32_t {
     receiving = UPLOAD_PHASE_RECEIVING,
     complete = UPLOAD_PHASE_COMPLETE,
     gone = UPLOAD_PHASE_GONE
 };
 
-/* Chunks with numbers in a row. */
+/* Chunks with consecutive numbers. */
 struct chunk_range {
     std::uint64_t first = 0;
     std::uint64_t count = 0;
 };
 
-/* What is known of an upload; see upload_inspect. */
+/* The state of an upload; see upload_inspect. */
 struct inspection {
     std::string uid{};
     std::string file_name{};
@@ -262,11 +261,11 @@ struct inspection {
     chunked_upload::phase phase{};
     std::chrono::system_clock::time_point last_activity{};
     std::vector<chunk_range> missing{};
-    /* Where to go on asking, if there are more ranges. */
+    /* The from_chunk of the next store::inspect, if there are more ranges. */
     std::optional<std::uint64_t> next_chunk{};
 };
 
-/* Whether the stored bytes are what was received; see upload_verify. */
+/* The result of store::verify; see upload_verify. */
 struct verification {
     chunked_upload::phase phase{};
     std::uint64_t checked_count = 0;
@@ -274,7 +273,8 @@ struct verification {
     std::vector<chunk_range> damaged{};
 };
 
-/* What a cleanup is to remove; see upload_expiry. What has no age is kept. */
+/* The ages at which store::cleanup removes uploads; see upload_expiry. Without an age uploads are kept; an
+ * age of 0 removes them at once. A negative age throws UPLOAD_INVALID_ARGUMENT. */
 struct expiry {
     std::optional<std::chrono::seconds> unfinished{};
     std::optional<std::chrono::seconds> finished{};
@@ -283,7 +283,7 @@ struct expiry {
     bool dry_run = false;
 };
 
-/* What a cleanup removed; see upload_cleaned. */
+/* The uploads that store::cleanup removed; see upload_cleaned. */
 struct cleaned {
     std::uint64_t unfinished = 0;
     std::uint64_t finished = 0;
@@ -328,8 +328,8 @@ enum class durability : std::int32_t {
     chunk = UPLOAD_DURABILITY_CHUNK
 };
 
-/* Limits and habits of a store, with the default values until they are set. The setters can be chained,
- * and throw when a value is refused:
+/* The options of a store; see upload_options. They begin with the default values. The setters can be
+ * chained, and throw if a value is refused:
  *
  *     chunked_upload::store store("uploads", chunked_upload::options().prefix("u_").file_mode(0640));
  */
@@ -383,9 +383,9 @@ public:
     upload_finished *release() noexcept { return handle_.release(); }
 
     std::string uid() const { return detail::text(upload_finished_uid(alive())); }
-    /* Where the file lies. Holds the uid. */
+    /* The absolute path of the file. A path in the store contains the uid. */
     std::string path() const { return detail::text(upload_finished_path(alive())); }
-    /* The client's name for it: any text, and not to be made a path. */
+    /* The client's name for the file. It may be any text: do not use it as a path. */
     std::string file_name() const { return detail::text(upload_finished_file_name(alive())); }
     std::uint64_t total_size() const { return upload_finished_total_size(alive()); }
     std::uint32_t crc32c() const { return upload_finished_crc32c(alive()); }
@@ -403,12 +403,12 @@ private:
     detail::owner<upload_finished> handle_;
 };
 
-/* The uploads of a store, one after the other; see upload_list. For one thread at a time. Either next() is
- * called until it answers nothing, or
+/* A list of the uploads in a store; see upload_list. Only one thread at a time may use it. Call next()
+ * until it returns no value, or write
  *
  *     for (const chunked_upload::listed &upload : store.list())
  *
- * An upload that cannot be read throws in its place; next() then goes on with the upload after it. */
+ * For an upload that cannot be read both throw. next() then continues with the next upload. */
 class list {
 public:
     static list adopt(upload_list *handle) noexcept { return list(handle); }
@@ -428,7 +428,7 @@ public:
 
     struct end_of_list {};
 
-    /* An input iterator, in C++20 too: a list is a range that can be passed through once. */
+    /* An input iterator, also in C++20. A list can be read only once. */
     class iterator {
     public:
         using iterator_category = std::input_iterator_tag;
@@ -471,8 +471,8 @@ private:
     detail::owner<upload_list> handle_;
 };
 
-/* A directory in which uploads are received; see upload_store. Its const functions may be called by any
- * number of threads at once, and in the children of a fork. */
+/* A directory that receives uploads; see upload_store. Any number of threads may call its const functions at
+ * once, and so may the children of a fork. */
 class store {
 public:
     explicit store(const std::string &path) : store(path, nullptr) {}
@@ -508,14 +508,14 @@ public:
         return finished::adopt(file.release());
     }
 
-    /* A view bound to an owner; see upload_store_for_owner. */
+    /* A view of the store for one owner; see upload_store_for_owner. */
     store for_owner(bytes_view owner) const
     {
         return adopt(
             detail::made<upload_store>(upload_store_for_owner, native_handle(), owner.data(), owner.size()).release());
     }
 
-    /* The uid that an upload with this key has; see upload_uid_for_key. */
+    /* The uid that belongs to a key; see upload_uid_for_key. */
     std::string uid_for_key(bytes_view upload_key) const
     {
         char uid[UPLOAD_UID_SIZE];
@@ -523,7 +523,7 @@ public:
         return uid;
     }
 
-    /* What is known of an upload, with the chunks that are missing from from_chunk on; see upload_inspect. */
+    /* The state of an upload, with its missing chunks from from_chunk on; see upload_inspect. */
     inspection inspect(const std::string &uid, std::uint64_t from_chunk = 0) const
     {
         const char *c_uid = detail::c_uid(uid);
@@ -545,7 +545,7 @@ public:
         return seen;
     }
 
-    /* Reads what is stored again; see upload_verify. */
+    /* Compares the stored bytes with their checksums; see upload_verify. */
     verification verify(const std::string &uid) const
     {
         const auto answer = detail::made<upload_verification>(upload_verify, native_handle(), detail::c_uid(uid));
@@ -559,7 +559,7 @@ public:
         return found;
     }
 
-    /* Puts the assembled file at its place; see upload_move_to. */
+    /* Moves the assembled file to its permanent place; see upload_move_to. */
     finished move_to(const std::string &uid, const std::string &destination, bool overwrite = false) const
     {
         const char *c_path = detail::c_string(destination, "destination");
@@ -568,13 +568,13 @@ public:
         return finished::adopt(file.release());
     }
 
-    /* Removes an upload, whatever it is; see upload_remove. */
+    /* Removes an upload in any phase; see upload_remove. */
     void remove(const std::string &uid) const
     {
         detail::call(upload_remove, native_handle(), detail::c_uid(uid));
     }
 
-    /* Removes what nobody has used for long; see upload_cleanup. */
+    /* Removes uploads without recent activity; see upload_cleanup. */
     cleaned cleanup(const expiry &what) const
     {
         upload_expiry raw = UPLOAD_EXPIRY_INIT;
@@ -597,7 +597,7 @@ public:
 private:
     explicit store(upload_store *handle) noexcept : handle_(handle) {}
 
-    /* NULL would mean the default options: limits must not vanish with a move. */
+    /* NULL would mean the default options: moved-from options must not remove the limits. */
     static const upload_options *checked(const options &with)
     {
         if (with.native_handle() == nullptr)
@@ -614,10 +614,10 @@ private:
     detail::owner<upload_store> handle_;
 };
 
-/* The version of the library that runs; that of the headers is UPLOAD_VERSION. */
+/* The version of the running library. UPLOAD_VERSION is the version of the headers. */
 inline std::string version() { return upload_version(); }
 
-/* The same as a number, such as UPLOAD_VERSION_NUMBER. */
+/* The version of the running library as a number, to compare with UPLOAD_VERSION_NUMBER. */
 inline std::uint32_t version_number() noexcept { return upload_version_number(); }
 
 namespace detail {
@@ -630,7 +630,7 @@ static_assert(is_a_handle<store> && is_a_handle<options> && is_a_handle<finished
               "they own one handle");
 static_assert(std::is_nothrow_copy_constructible_v<error>, "an exception is copied while it is thrown");
 
-/* The library was compiled for exactly this. */
+/* The compiler must lay out the structs as the library does. */
 static_assert(sizeof(upload_result) == 4 && sizeof(upload_chunk) == 96 && sizeof(upload_receipt) == 80, "ABI");
 static_assert(offsetof(upload_chunk, file_digest) == 88 && offsetof(upload_receipt, received_all) == 72, "ABI");
 
