@@ -91,8 +91,8 @@ def main() -> None:
         "listed": c.upload_list_next(list=c.upload_list_open(store=store)),
         "error": None,
     }
-    good |= {"bytes": 0, "chunks": 0, "uploads": 0, "all": 0, "durability": 0, "overwrite": 1, "dir_mode": 0o700, "file_mode": 0o700}
-    good |= {"index": 0, "from_chunk": 0, "result": 0, "size": 5, "upload_key_size": 17}
+    good |= {"bytes": 0, "chunks": 0, "uploads": 0, "all": 0, "durability": 0, "dir_mode": 0o700, "file_mode": 0o700}
+    good |= {"overwrite": 1, "index": 0, "from_chunk": 0, "result": 0, "size": 5, "upload_key_size": 17}
     calls = null(c, good)
     assert calls > len(c.declared), calls
     print(f"{calls} calls")
