@@ -2,7 +2,7 @@
 
 import os
 
-from fastapi import FastAPI  # type: ignore[import-not-found]
+from fastapi import FastAPI
 from tuspyserver import create_tus_router  # type: ignore[import-not-found]
 
 application = FastAPI()
