@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::common::{CUTS, Image, Memory, bytes, chunk_count, cut, entries, send, succeeds, unmount};
+use crate::common::{CUTS, Image, Memory, Overlay, bytes, chunk_count, cut, entries, send, succeeds};
 use chunked_upload::{Durability, ErrorKind, Options, Phase, Store};
 
 const LEVELS: [Durability; 3] = [Durability::Process, Durability::Complete, Durability::Chunk];
@@ -108,19 +108,8 @@ fn on_tmpfs() {
 #[test]
 fn on_overlayfs() {
     let Some(memory) = Memory::mount("size=32m") else { return };
-    for name in ["lower", "upper", "work", "merged"] {
-        std::fs::create_dir(memory.path().join(name)).unwrap();
-    }
-    let at = |name: &str| memory.path().join(name).to_str().unwrap().to_owned();
-    let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
-    let merged = at("merged");
-    let mount = || succeeds("mount", &["-t", "overlay", "-o", &layers, "overlay", &merged]);
-    if !mount() {
-        crate::common::skip("no overlayfs can be mounted here");
-        return;
-    }
-    let _mounted = Mounted(Path::new(&merged));
-    live(Path::new(&merged), &|| assert!(unmount(Path::new(&merged)) && mount()));
+    let Some(overlay) = Overlay::on(memory.path()) else { return };
+    live(overlay.path(), &|| assert!(overlay.unmount() && overlay.mount()));
 }
 
 /// A FUSE file system may be served by another host (sshfs, GlusterFS, cloud storage). Like a network file system, it

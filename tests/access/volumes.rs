@@ -4,12 +4,12 @@
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::RwLock;
 use std::time::Duration;
 
-use crate::common::{Image, Memory, bytes, entries, in_child, send, steps, succeeds, unmount};
+use crate::common::{Image, Memory, Overlay, bytes, entries, in_child, send, steps, succeeds, unmount};
 use chunked_upload::{Chunk, Error, ErrorKind, Options, Store, test_hooks};
 
 /// Whether the kernel shows a superblock's node in sysfs. `UPLOAD_HIDE=sysfs` hides it: see tests/hidden.sh.
@@ -356,34 +356,17 @@ fn on_tmpfs_the_device_tells() {
 #[test]
 fn an_overlay_is_not_taken_for_the_volume_below() {
     let (Some(image), Some(memory)) = (Image::make("ext4"), Memory::mount("size=8m")) else { return };
-    let make = |name: &str| -> PathBuf {
-        let path = image.mountpoint().join(name);
-        std::fs::create_dir(&path).unwrap();
-        path
-    };
-    let (upper, work, merged) = (make("upper"), make("work"), tempfile::tempdir().unwrap());
-    let layers = format!(
-        "xino=off,lowerdir={},upperdir={},workdir={}",
-        memory.path().display(),
-        upper.display(),
-        work.display()
-    );
-    let merged = merged.path();
-    let mount = || succeeds("mount", &["-t", "overlay", "-o", &layers, "overlay", merged.to_str().unwrap()]);
-    if !mount() {
-        crate::common::skip("no overlayfs can be mounted here");
-        return;
-    }
-    let store = open(merged);
+    let Some(overlay) = Overlay::over(memory.path(), &image.mountpoint(), "xino=off") else { return };
+    let store = open(overlay.path());
     let uid = upload(&store);
     assert_eq!(read_by_get(&store, &uid), 0);
     let uid = upload(&store);
-    assert_eq!(read_by_get(&open(&upper), &uid), CHUNKS, "the overlay's tag is not the volume's");
+    assert_eq!(read_by_get(&open(overlay.upper()), &uid), CHUNKS, "the overlay's tag is not the volume's");
     let uid = upload(&store);
     let _no_child_holds_it = MOUNTS.read().unwrap();
-    assert!(unmount(merged) && mount());
+    assert!(overlay.unmount() && overlay.mount());
     assert_eq!(read_by_get(&store, &uid), CHUNKS, "nor is another overlay's");
-    assert!(unmount(merged));
+    assert!(overlay.unmount());
 }
 
 /// Where the kernel tells the boot alone: each `get` reads the file, and none syncs it.

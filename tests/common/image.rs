@@ -142,40 +142,55 @@ impl Drop for Memory {
 pub struct Overlay {
     dir: tempfile::TempDir,
     upper: PathBuf,
+    layers: String,
 }
 
 impl Overlay {
-    /// `None`, said aloud, where it cannot be mounted.
-    pub fn mount(below: &Path) -> Option<Overlay> {
-        let overlay = Overlay { dir: tempfile::tempdir().unwrap(), upper: below.join("upper") };
-        let lower = overlay.dir.path().join("lower");
-        for made in [&lower, &overlay.upper, &below.join("work"), &overlay.path()] {
-            std::fs::create_dir(made).unwrap();
-        }
-        let layer = |name, path: &Path| format!("{name}={}", path.display());
-        let layers =
-            [layer("lowerdir", &lower), layer("upperdir", &overlay.upper), layer("workdir", &below.join("work"))];
-        if !succeeds("mount", &["-t", "overlay", "-o", &layers.join(","), "overlay", overlay.path().to_str().unwrap()])
-        {
-            skip("no overlayfs can be mounted here");
-            return None;
-        }
-        Some(overlay)
+    /// Mounts one whose layers all lie in `below`. `None`, with a message, where it cannot be mounted.
+    pub fn on(below: &Path) -> Option<Overlay> {
+        let lower = below.join("lower");
+        std::fs::create_dir(&lower).unwrap();
+        Overlay::over(&lower, below, "rw")
     }
 
-    /// Where it is mounted.
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("merged")
+    /// Mounts one with these options, whose lower layer is another directory.
+    pub fn over(lower: &Path, below: &Path, options: &str) -> Option<Overlay> {
+        let (upper, work) = (below.join("upper"), below.join("work"));
+        std::fs::create_dir(&upper).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let [lower, above, work] = [lower, &upper, &work].map(Path::display);
+        let layers = format!("{options},lowerdir={lower},upperdir={above},workdir={work}");
+        let overlay = Overlay { dir: tempfile::tempdir().unwrap(), upper, layers };
+        if overlay.mount() {
+            return Some(overlay);
+        }
+        skip("no overlayfs can be mounted here");
+        None
     }
 
-    /// Where its files lie.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The directory in which its files lie.
     pub fn upper(&self) -> &Path {
         &self.upper
+    }
+
+    pub fn mount(&self) -> bool {
+        succeeds("mount", &["-t", "overlay", "-o", &self.layers, "overlay", self.path().to_str().unwrap()])
+    }
+
+    pub fn unmount(&self) -> bool {
+        unmount(self.path())
     }
 }
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        unmount(&self.path());
+        // A test may have unmounted it, and trying again takes time.
+        if succeeds("mountpoint", &["-q", self.path().to_str().unwrap()]) {
+            self.unmount();
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The disk of `thin_disk`, under uploads that bring more: a key and a checksum of the whole file, chunks that have to be
-//! copied into order, and overlayfs between the store and the disk.
+//! The disk of `thin_disk`, under uploads that bring more: a key and a checksum of the whole file, chunks that have to
+//! be copied into order, and overlayfs between the store and the disk.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
@@ -99,7 +99,7 @@ fn through_overlayfs_a_file_is_never_wrong() {
     for (level, evicted) in LEVELS.into_iter().flat_map(|level| EVICTED.map(|evicted| (level, evicted))) {
         let case = (level, evicted);
         let Some(thin) = Thin::new("ext4") else { return };
-        let Some(overlay) = Overlay::mount(&thin.image.mountpoint()) else { return };
+        let Some(overlay) = Overlay::on(&thin.image.mountpoint()) else { return };
         let options = Options { durability: level, min_free_space: 0, ..Options::default() };
         let (store, file) = (Store::open(overlay.path().join("uploads"), options).unwrap(), seeded_bytes(FILE, 8));
         let sent = Sent::begin(&store, &case, &file, 256 << 10);
