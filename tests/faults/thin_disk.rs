@@ -236,12 +236,13 @@ impl Sent<'_> {
                 Ok(()) => break,
                 Err(error) => {
                     // A write that failed before there was room can stop the file system later.
-                    broken |= error.os_errno() == Some(libc::EROFS) && thin.feed(true);
+                    let stopped = error.os_errno() == Some(libc::EROFS) && thin.feed(true);
                     answers.push(error.to_string());
+                    if stopped {
+                        broken = true;
+                        continue;
+                    }
                 }
-            }
-            if broken && matches!(store.inspect(&self.uid, 0), Err(Error::NotFound { .. })) {
-                return;
             }
             for number in store.inspect(&self.uid, 0).unwrap().missing.into_iter().flatten() {
                 if let Err(error) = self.send(store, number) {
