@@ -11,8 +11,8 @@ use crate::local::upload::locked::LockedUpload;
 use crate::rules::format::layout::DATA;
 use crate::rules::format::records::Hashing;
 
-/// Compares the whole file with its declared checksums. Opens `data` only if it must be read. All chunks are there, in any
-/// order. False if a chunk that was read does not have its own checksum: it is missing from here on.
+/// Compares the whole file with its declared checksums. Opens `data` only if it must be read. All chunks are there, in
+/// any order. False if a chunk that was read does not have its own checksum: it is missing from here on.
 ///
 /// The progress is recorded. So an interrupted check continues where it stopped, and a finished one is not repeated.
 pub(crate) fn check_whole(upload: &LockedUpload<'_>, data: impl Fn() -> Result<File>, crc32c: u32) -> Result<bool> {
@@ -31,8 +31,8 @@ pub(crate) fn check_whole(upload: &LockedUpload<'_>, data: impl Fn() -> Result<F
     }
 }
 
-/// The SHA-256 of all chunks in order. `None` if a chunk does not have its own checksum: the hash would show that the file
-/// is wrong, but not where. The kernel may have dropped pages that it could not write back.
+/// The SHA-256 of all chunks in order. `None` if a chunk does not have its own checksum: the hash would show that the
+/// file is wrong, but not where. The kernel may have dropped pages that it could not write back.
 fn hash(upload: &LockedUpload<'_>, data: &File) -> Result<Option<[u8; 32]>> {
     /// Progress is recorded each time after this many bytes. Hashing them takes about a thousand times as long as a
     /// system call.

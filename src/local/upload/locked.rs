@@ -8,8 +8,7 @@ use crate::local::files::locks::Lock;
 use crate::local::files::sys;
 use crate::local::upload::opened::Upload;
 use crate::rules::format::head::StateHead;
-use crate::rules::format::layout;
-use crate::rules::format::layout::{DOUBT_AT, STAGE_AT};
+use crate::rules::format::layout::{CLOSING_AT, DOUBT_AT, STAGE_AT};
 use crate::rules::format::records::StageRecord;
 
 /// An upload whose slots are all locked, so that no other call works on its chunks. Only locking gives a value of this
@@ -45,14 +44,14 @@ impl Upload<'_> {
         // If no other call holds a lock, the mark is not needed.
         let all = match self.try_lock_all()? {
             Some(all) => all,
-            None => LockedUpload { upload: self, _all: self.lock_all_behind_mark()? },
+            None => LockedUpload { upload: self, _all: self.wait_for_all()? },
         };
         self.reach("close:locked")?;
         Ok(all)
     }
 
     /// Waits for the calls that hold slots. The mark keeps new calls from overtaking.
-    fn lock_all_behind_mark(&self) -> Result<Lock<'_>> {
+    fn wait_for_all(&self) -> Result<Lock<'_>> {
         let fail = |error| self.state_error("cannot lock", error);
         let gate = Lock::gate(&self.state).map_err(fail)?;
         self.mark_closing(true)?;
@@ -69,7 +68,7 @@ impl Upload<'_> {
     }
 
     fn mark_closing(&self, closing: bool) -> Result<()> {
-        self.write(layout::CLOSING_AT, &[closing.into()])
+        self.write(CLOSING_AT, &[closing.into()])
     }
 }
 

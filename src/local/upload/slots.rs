@@ -13,6 +13,7 @@ use crate::rules::placement::Slot;
 const LARGEST_BLOCK: u64 = 2048;
 /// The first block is small: most visits that do not start with the first slot end at once.
 const FIRST_BLOCK: u64 = 64;
+
 impl Upload<'_> {
     /// The slot that was read with `records`; otherwise the slot as it is now.
     pub(crate) fn slot_in(&self, records: &StateHead, number: u64) -> Result<Slot> {
