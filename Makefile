@@ -29,9 +29,9 @@ build: ## the C library, release: target/release/libchunked_upload.so, target/re
 	$(CARGO) build --release --locked
 	$(MAKE) --no-print-directory $(ARCHIVE)
 
-# rustc's archive holds a whole Rust standard library: two of them cannot be linked into one program. In this archive only
-# the functions of the header are global, and it holds nothing that they do not use. --force-group-allocation: a local
-# symbol cannot name a section group.
+# rustc's archive holds a whole Rust standard library: two of them cannot be linked into one program. In this archive
+# only the functions of the header are global, and it holds nothing that they do not use. --force-group-allocation: a
+# local symbol cannot name a section group.
 $(ARCHIVE): $(RELEASE)/libchunked_upload.a bindings/c/abi/symbols.txt
 	rm -rf $(@D) && install -d $(@D)
 	sed '/^#/d; s/ .*//' bindings/c/abi/symbols.txt >$(@D)/symbols

@@ -2,7 +2,8 @@
 # Runs the engine's tests and the C programs under older kernels, each in a virtual machine without KVM:
 #     tests/kernels.sh [DEBIAN-RELEASE...]     the kernels of bookworm (6.1) and bullseye (5.10), if none is named
 # Needs Debian, and root where packages are missing. The packages come from the mirror that apt uses, or from MIRROR.
-# Userland and kernels stay in build/kernels. What is left out is printed. ONLY="volumes trust" runs these files of tests.
+# Userland and kernels stay in build/kernels. The tests that are left out are printed. ONLY="volumes trust" runs these
+# files of tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo} dir=$PWD/build/kernels
@@ -10,9 +11,9 @@ userland=bookworm
 releases=${*:-bookworm bullseye}
 modules="virtio_pci virtio_blk ext4 loop xfs btrfs f2fs overlay crc32c_generic crc32c_intel"
 # Minutes without KVM, and little in them that depends on the kernel's age. ONLY=thin_disk runs those of a file.
-left_out="crash_points:: power_loss:: power_cuts:: handover:: shutdown:: model:: hostile:: forks:: races:: budget:: steps::
-    integrity:: every_call:: verdict:: write_back:: planted:: thin_disk:: thin_uploads:: whatever_was_sent_before
-    after_kills one_place_for_two_chunks between_many_small_ones"
+left_out="crash_points:: power_loss:: power_cuts:: handover:: shutdown:: model:: hostile:: forks:: races:: budget::
+    steps:: integrity:: every_call:: verdict:: write_back:: planted:: thin_disk:: thin_uploads::
+    whatever_was_sent_before after_kills one_place_for_two_chunks between_many_small_ones"
 # No kernel here has FUSE.
 skipped=on_fuse
 [ -n "${ONLY:-}" ] || skipped+=" $left_out"

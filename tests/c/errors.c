@@ -53,7 +53,7 @@ static void check_malformed_chunks(const upload_store *store)
 #undef REFUSED
 }
 
-/* Functions of which an argument is refused say which, and why. */
+/* A function that refuses an argument names it, and gives the reason. */
 static void check_parameters(const upload_store *store, const char *inside)
 {
     upload_receipt receipt = UPLOAD_RECEIPT_INIT;

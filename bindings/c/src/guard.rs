@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `body`; if it panics, answers with the text of the panic.
 ///
-/// A panic may leave things half changed (`AssertUnwindSafe`). That does no harm: a store has no state in memory, options
-/// are assigned after all checks, and results are handed out last.
+/// A panic may leave things half changed (`AssertUnwindSafe`). That does no harm: a store has no state in memory,
+/// options are assigned after all checks, and results are handed out last.
 pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(body)).map_err(panic_text)
 }

@@ -1,5 +1,5 @@
-//! Released versions and this one together: programs compiled with an older header run with this library, an older library
-//! refuses what it does not know, and no type changed but as is written down. docs/abi.md has the rules.
+//! Released versions and this one together: programs compiled with an older header run with this library, an older
+//! library refuses what it does not know, and no type changed but as is written down. docs/abi.md has the rules.
 
 mod common;
 

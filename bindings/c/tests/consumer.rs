@@ -1,5 +1,5 @@
-//! The installed library, used as others use it: staged with `make install`, moved elsewhere, found by pkg-config and by
-//! CMake, linked as shared library and as archive, and run.
+//! The installed library, used as others use it: staged with `make install`, moved elsewhere, found by pkg-config and
+//! by CMake, linked as shared library and as archive, and run.
 
 mod common;
 
@@ -169,7 +169,7 @@ fn uninstall_removes_what_install_wrote_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let variables = ["PREFIX=/usr", "LIBDIR=/usr/lib/triplet"];
     install(dir.path(), &variables);
-    fs::write(dir.path().join("usr/share/chunked_upload/notes"), "of somebody else").unwrap();
+    fs::write(dir.path().join("usr/share/chunked_upload/notes"), "made by another program").unwrap();
     for _ in 0..2 {
         run(&mut make("uninstall", dir.path(), &variables));
         let mut found = vec![];

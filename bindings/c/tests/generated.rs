@@ -1,5 +1,5 @@
-//! A binding that is made from `abi.json` alone: tests/ctypes/from_abi.py. What the file says is true, and enough to call
-//! the library.
+//! A binding that is made from `abi.json` alone: tests/ctypes/from_abi.py. What the file says is true, and enough to
+//! call the library.
 
 mod common;
 

@@ -171,7 +171,8 @@ fn abi_json(header: &str, since: &BTreeMap<String, String>) -> String {
 }
 
 /// Offset and size of every member, and alignment and size of every struct, as a C compiler sees them, and the value of
-/// every constant and, as `struct.member=`, of every member at first. That Rust sees the same is asserted in src/chunk.rs.
+/// every constant and, as `struct.member=`, of every member at first. That Rust sees the same is asserted in
+/// src/chunk.rs.
 fn layout(declared: &Declarations) -> BTreeMap<String, (usize, usize)> {
     let mut program = String::from("#include <chunked_upload.h>\n#include <stdio.h>\nint main(void) {\n");
     let mut show = |name: &str, first: String, size: String| {

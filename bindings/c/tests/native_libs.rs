@@ -1,5 +1,6 @@
-//! What a static link needs besides the archive: `Libs.private` of the pkg-config file, which the CMake package repeats,
-//! is what rustc says, but for libgcc_s: the C compiler adds what it has of that by itself, and there is no static one.
+//! What a static link needs besides the archive: `Libs.private` of the pkg-config file, which the CMake package
+//! repeats, is what rustc says, but for libgcc_s: the C compiler adds what it has of that by itself, and there is no
+//! static one.
 
 mod common;
 

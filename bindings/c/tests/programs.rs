@@ -1,6 +1,6 @@
-//! Compiles and runs the C and C++ programs of tests/c, tests/cpp and examples, against the release library, as C and as
-//! C++, with the compiler's warnings as errors. `UPLOAD_TEST_RUNNER=` makes it all run under `valgrind`, `asan` or `tsan`;
-//! for the latter two the library must have been compiled likewise: see tests/watched.sh.
+//! Compiles and runs the C and C++ programs of tests/c, tests/cpp and examples, against the release library, as C and
+//! as C++, with the compiler's warnings as errors. `UPLOAD_TEST_RUNNER=` makes it all run under `valgrind`, `asan` or
+//! `tsan`; for the latter two the library must have been compiled likewise: see tests/watched.sh.
 
 #[path = "programs/build.rs"]
 mod build;

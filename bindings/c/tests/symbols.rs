@@ -1,5 +1,5 @@
-//! What the shared library shows to the loader: its name, what it exports, what it needs, and that loading it runs nothing
-//! of ours.
+//! What the shared library shows to the loader: its name, what it exports, what it needs, and that loading it runs
+//! nothing of ours.
 
 mod common;
 

@@ -24,7 +24,8 @@ impl Content {
         match self {
             Content::Bytes(bytes) => bytes,
             // SAFETY: `extract` made sure that the view is contiguous and of a `bytes` object; the buffer keeps that
-            // object alive and its memory in place for as long as `self` is borrowed. Nothing may write to a `bytes` object.
+            // object alive and its memory in place for as long as `self` is borrowed. Nothing may write to a `bytes`
+            // object.
             Content::View(buffer) => unsafe { contiguous(buffer) },
             Content::Copy(bytes) => bytes,
         }

@@ -23,7 +23,8 @@ pub struct Library {
     pub archive: PathBuf,
 }
 
-/// Builds the release library, wherever cargo puts it: `cargo test` alone does not build a crate that is no Rust library.
+/// Builds the release library, wherever cargo puts it: `cargo test` alone does not build a crate that is no Rust
+/// library.
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {

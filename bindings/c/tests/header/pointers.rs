@@ -1,5 +1,5 @@
-//! What `abi.json` says of pointers beyond their type: which way the bytes go, whether it may be NULL, which number is its
-//! length, and who frees what. tests/generated.rs calls the library by it.
+//! What `abi.json` says of pointers beyond their type: which way the bytes go, whether it may be NULL, which number is
+//! its length, and who frees what. tests/generated.rs calls the library by it.
 
 use crate::declarations::{Declarations, Function, Named};
 
@@ -17,7 +17,7 @@ pub fn parameter(function: &Function, index: usize, declared: &Declarations) -> 
         _ if frees || !ctype.contains('*') || ctype.starts_with("const ") => "in",
         "char *" => "out",
         _ if ctype.ends_with("**") => "out",
-        // A struct, of which struct_size is read and the rest is written; or a handle that changes.
+        // A struct: the call reads struct_size and writes the other members. Or a handle that the call changes.
         _ => "inout",
     };
     let mut text = format!(", \"direction\": \"{direction}\"");

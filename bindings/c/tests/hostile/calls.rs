@@ -141,8 +141,8 @@ impl Program<'_> {
         }
     }
 
-    /// A count of chunks that takes no minutes to read through: the limit that keeps a client from that is an option, and
-    /// the program may have switched it off. Those that no file can hold stay.
+    /// A count of chunks that takes no minutes to read through: the limit that keeps a client from that is an option,
+    /// and the program may have switched it off. Those that no file can hold stay.
     fn bearable(&self, count: u64) -> u64 {
         const MOST: u64 = 10_000;
         let limit = self.opened().map_or(0, |opened| opened.settings.max_chunk_count);

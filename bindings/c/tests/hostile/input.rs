@@ -1,5 +1,5 @@
-//! Bytes as a program: letters for what is to be done, and operands. Any bytes are one; those that mean something can be
-//! read, and written by hand.
+//! Bytes as a program: letters for what is to be done, and operands. Any bytes are one; those that mean something can
+//! be read, and written by hand.
 
 use std::ffi::{OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;

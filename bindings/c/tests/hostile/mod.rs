@@ -1,9 +1,9 @@
 //! What any program may do to the library: get the answers that the header promises. Never a panic, a hang, a write
 //! where none belongs, or a wrong file.
 //!
-//! [`calls`] is one input of a fuzzer (`make fuzz`); `tests/protocol/hostile.rs` runs it over what is in `tests/corpus/c_calls`.
-//! What a caller may not do it does not do either: no handle is used after it was freed, and every pointer that is not
-//! NULL points to what the declaration says.
+//! [`calls`] is one input of a fuzzer (`make fuzz`); `tests/protocol/hostile.rs` runs it over what is in
+//! `tests/corpus/c_calls`. What a caller may not do it does not do either: no handle is used after it was freed, and
+//! every pointer that is not NULL points to what the declaration says.
 
 mod calls;
 mod input;
