@@ -160,12 +160,15 @@ impl upload_expiry {
             UPLOAD_ANY_AGE => Some(Duration::ZERO),
             _ => Some(Duration::from_secs(seconds)),
         };
-        let defaults = Expiry::older_than(Duration::ZERO);
+        let max_removals = match self.max_removals {
+            0 => Expiry::default().max_removals,
+            number => number,
+        };
         Ok(Expiry {
             unfinished: age(self.unfinished_age),
             finished: age(self.finished_age),
             gone: age(self.gone_age),
-            max_removals: if self.max_removals == 0 { defaults.max_removals } else { self.max_removals },
+            max_removals,
             dry_run: args::flag("dry_run", self.dry_run)?,
         })
     }

@@ -436,7 +436,7 @@ impl Store {
                     }
                     (Some(number), None) => number.get("max_removals")?,
                     (None, Some(number)) => number.get("limit")?,
-                    (None, None) => 1000,
+                    (None, None) => Expiry::default().max_removals,
                 },
                 dry_run,
             };
