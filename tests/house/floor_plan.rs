@@ -105,7 +105,8 @@ fn plan_of(sources: &str) -> Plan {
 
 fn plan(texts: &[(String, String)]) -> Plan {
     let module = |name: &str| -> Vec<String> {
-        let path = name.trim_end_matches(".rs").trim_end_matches("mod").trim_end_matches('/');
+        let path = name.trim_end_matches(".rs");
+        let path = path.strip_suffix("/mod").unwrap_or(path);
         path.split('/').filter(|part| *part != "lib" && !part.is_empty()).map(str::to_owned).collect()
     };
     let modules: Modules = texts.iter().map(|(name, _)| (module(name), name.clone())).collect();
